@@ -1,0 +1,29 @@
+namespace RecBackend.Core.Models;
+
+/// <summary>The outputs of a bundle's user encoder for one user, computed when the history changes and read by every ranking until then.</summary>
+public sealed class UserEncoding
+{
+    /// <summary>Makes an encoding. The arrays must be pinned (<see cref="GC.AllocateArray{T}(int, bool)"/>), so that a scorer reads them in place, and are not to be changed.</summary>
+    public UserEncoding(string bundle, long userVersion, float[] userState, float[] historyState)
+    {
+        Bundle = bundle;
+        UserVersion = userVersion;
+        UserState = userState;
+        HistoryState = historyState;
+    }
+
+    /// <summary>Version of the bundle that computed it.</summary>
+    public string Bundle { get; }
+
+    /// <summary><see cref="Users.UserSnapshot.Version"/> that it was computed from.</summary>
+    public long UserVersion { get; }
+
+    /// <summary>[S] floats.</summary>
+    public float[] UserState { get; }
+
+    /// <summary>[L, H] floats, row-major.</summary>
+    public float[] HistoryState { get; }
+
+    /// <summary>Whether it is what <paramref name="bundle"/> would compute for a user at <paramref name="userVersion"/>.</summary>
+    public bool IsFor(string bundle, long userVersion) => Bundle == bundle && UserVersion == userVersion;
+}

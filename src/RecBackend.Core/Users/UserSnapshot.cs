@@ -1,0 +1,41 @@
+using System.Collections.Immutable;
+using RecBackend.Core.Models;
+
+namespace RecBackend.Core.Users;
+
+/// <summary>A user at one moment. Immutable: a ranking reads it once and works on it to the end.</summary>
+public sealed record UserSnapshot
+{
+    /// <summary>How many history entries a user keeps at most; no bundle may read more.</summary>
+    public const int MaxHistory = 200;
+
+    /// <summary>The user's ID.</summary>
+    public required string Id { get; init; }
+
+    /// <summary>Whether anything is stored of the user.</summary>
+    public bool Known { get; init; }
+
+    /// <summary>Raised by everything that the user encoder reads: events and attributes. 0 for an unknown user.</summary>
+    public long Version { get; init; }
+
+    /// <summary>Named categorical attributes.</summary>
+    public IReadOnlyDictionary<string, string> Attributes { get; init; } = ImmutableDictionary<string, string>.Empty;
+
+    /// <summary>Number of <c>impression</c> events.</summary>
+    public long Impressions { get; init; }
+
+    /// <summary>Number of events of an action type.</summary>
+    public long Clicks { get; init; }
+
+    /// <summary>The last <see cref="MaxHistory"/> events of an action type, newest first (by time, then by arrival).</summary>
+    public ImmutableArray<HistoryEntry> History { get; init; } = [];
+
+    /// <summary>The encoding that was last cached for this user, of whatever bundle and version; see <see cref="UserEncoding.IsFor"/>.</summary>
+    public UserEncoding? Encoding { get; init; }
+}
+
+/// <summary>One event of a history.</summary>
+/// <param name="Item">The item.</param>
+/// <param name="Action">The event's type.</param>
+/// <param name="Timestamp">When, Unix milliseconds.</param>
+public readonly record struct HistoryEntry(string Item, string Action, long Timestamp);

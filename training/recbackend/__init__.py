@@ -1,0 +1,1 @@
+"""Training of RecBackend's models: data, features, recipes, and the bundle that serving reads."""

@@ -4,6 +4,7 @@
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/recbackend
 packages=${RECBACKEND_PACKAGES:-$cache/packages}
+unpacked=${NUGET_PACKAGES:-$HOME/.nuget/packages}
 stamps=$root/artifacts/setup
 
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_SKIP_FIRST_TIME_EXPERIENCE=1
@@ -40,10 +41,10 @@ hash_of() {
   (cd "$root" && find "$@" \( -name bin -o -name obj \) -prune -o -type f -print0 2>/dev/null | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16)
 }
 
-# What a restore depends on.
+# What a restore depends on: the projects, and the folder of the unpacked packages, whose path a restore writes down.
 restore_hash() {
   (cd "$root" && { find src grains gateway bench tests -name '*.csproj' -print0 2>/dev/null; printf '%s\0' Directory.*.props RecBackend.sln *.slnf global.json; } |
-    sort -z | xargs -0 sha256sum | cat - <(hash_of build/packages) | sha256sum | cut -c1-16)
+    sort -z | xargs -0 sha256sum | cat - <(hash_of build/packages) <(echo "$packages" "$unpacked") | sha256sum | cut -c1-16)
 }
 
 setup_verb() {
@@ -93,7 +94,7 @@ setup() {
 }
 
 restored_files_exist() {
-  [[ -f $root/src/RecBackend.Cli/obj/project.assets.json && -f $stamps/solution && -d ${NUGET_PACKAGES:-$HOME/.nuget/packages} ]]
+  [[ -f $root/src/RecBackend.Cli/obj/project.assets.json && -f $stamps/solution && -d $unpacked ]]
 }
 
 restore() {
@@ -152,8 +153,7 @@ drop_outdated_packages() {
   recipe=$(hash_of build/packages)
   [[ -f $packages/recipe && $(<"$packages/recipe") == "$recipe" ]] && return
   rm -f "$packages"/*.nupkg
-  local folder=${NUGET_PACKAGES:-$HOME/.nuget/packages}
-  rm -rf "$folder/microsoft.ml.onnxruntime/1.29.0" "$folder/microsoft.ml.onnxruntime.gpu/1.29.0" "$folder/system.io.hashing/10.0.0"
+  rm -rf "$unpacked/microsoft.ml.onnxruntime/1.29.0" "$unpacked/microsoft.ml.onnxruntime.gpu/1.29.0" "$unpacked/system.io.hashing/10.0.0"
 }
 
 make_hashing() { make_package System.IO.Hashing.10.0.0 hashing.csproj; }

@@ -1,0 +1,22 @@
+namespace RecBackend.Core.Items;
+
+/// <summary>An item with the version of its content: the transitions that every engine makes. Immutable.</summary>
+/// <param name="Record">The item.</param>
+/// <param name="ContentVersion">The item version of the last upsert; see <see cref="RepresentationUpdate.IfVersion"/>.</param>
+public sealed record ItemState(ItemRecord Record, long ContentVersion)
+{
+    /// <summary>The item after an upsert: new content, the computed representations replaced, external ones and counters kept.</summary>
+    /// <param name="before">The item before, or null if there is none.</param>
+    /// <param name="write">The upsert.</param>
+    /// <param name="version">The new item version, above every earlier one of this ID, deleted ones included.</param>
+    public static ItemState Upsert(ItemState? before, ItemUpsert write, long version) => throw new NotImplementedException();
+
+    /// <summary>The item after a representation was set, or null if <see cref="RepresentationUpdate.IfVersion"/> forbids it.</summary>
+    public ItemState? WithRepresentation(RepresentationUpdate update, long version) => throw new NotImplementedException();
+
+    /// <summary>The item after an event.</summary>
+    public ItemState WithEvent(string type, long timestamp, long version) => throw new NotImplementedException();
+
+    /// <summary>The item without the representations of bundles that are not in <paramref name="keep"/>; itself if there are none. The version stays: no catalogue is concerned.</summary>
+    public ItemState Trim(IReadOnlyCollection<string> keep) => throw new NotImplementedException();
+}

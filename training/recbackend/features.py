@@ -405,8 +405,8 @@ def _context(timestamp: np.ndarray, click_time: np.ndarray, begin: np.ndarray, e
         elif name in ("hour_sin", "hour_cos"):
             angle = 2 * np.pi * (np.floor(timestamp / 60) % 1440) / 1440
             values.append(np.sin(angle) if name == "hour_sin" else np.cos(angle))
-        else:
-            raise ValueError(f"context {name!r} is not in the events")
+        else:  # a field that only live requests carry: absent counts as 0
+            values.append(np.zeros(len(timestamp)))
     return np.stack(values, axis=1).astype(np.float32) if values else np.zeros((len(timestamp), 0), np.float32)
 
 

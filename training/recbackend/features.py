@@ -138,6 +138,7 @@ class Features:
     """The features of every row. I items, U users, R rows in file order, M clicks in all histories."""
 
     schema: Schema
+    contents: list[Item]  # [I], in the order of items.jsonl
     item_ids: list[str]  # [I]
     user_ids: list[str]  # [U]
     item_known: np.ndarray  # bool [I]: has a training row, so it gets a row of the ID table
@@ -341,6 +342,7 @@ def compute(dataset: Dataset, schema: Schema) -> Features:
 
     return Features(
         schema=schema,
+        contents=dataset.items,
         item_ids=[item.id for item in dataset.items],
         user_ids=dataset.user_ids,
         item_known=item_known,

@@ -1,0 +1,183 @@
+"""Converters of public data sets to the neutral form."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from .data import DataError
+
+_YEAR = re.compile(r"^(?P<title>.*?)\s*\((?P<year>\d{4})(?:[-–]\d{0,4})?\)\s*$")
+_NO_GENRE = "(no genres listed)"
+_MOST_TAGS = 24
+POSITIVE_RATING = 4.0
+PROTOCOL_A = {"valid_from": 975769174, "test_from": 978134533}
+
+
+def movielens_small(source: Path, out: Path) -> None:
+    """MovieLens latest-small (ratings.csv, movies.csv, tags.csv) to the neutral form, with the sources and licence of the text.
+
+    Label: a rating of 4 or more. Split: the last tenth of the ratings is test, the tenth before it validation.
+    A tag is used only if it was given before validation begins: a later one would tell of the future.
+    Descriptions: the DBpedia abstracts of content.jsonl (CC BY-SA 3.0) where the source has that file; nothing else is read from it.
+    """
+    ratings = [(int(row["timestamp"]), int(row["userId"]), int(row["movieId"]), float(row["rating"])) for row in _csv(source / "ratings.csv")]
+    # Ties are ordered by user and item, which tells nothing of the rating.
+    ratings.sort(key=lambda rating: rating[:3])
+    if len(ratings) < 10:
+        raise DataError(source / "ratings.csv", None, "has fewer than 10 ratings")
+    valid_from = ratings[len(ratings) * 8 // 10][0]
+    test_from = ratings[len(ratings) * 9 // 10][0]
+    tags = _tags(source / "tags.csv", valid_from)
+    abstracts = _abstracts(source / "content.jsonl")
+    out.mkdir(parents=True, exist_ok=True)
+    items = []
+    for row in _csv(source / "movies.csv"):
+        title, year = _title(row["title"])
+        item: dict = {"id": row["movieId"], "title": title}
+        genres = [genre for genre in row["genres"].split("|") if genre and genre != _NO_GENRE]
+        _put(item, text=abstracts.get(row["movieId"]), categories=genres, tags=tags.get(row["movieId"]), attributes={"year": year} if year else None)
+        items.append(item)
+    _write_lines(out / "items.jsonl", items)
+    _write_events(out / "events.csv.gz", ((user, movie, time, int(rating >= POSITIVE_RATING)) for time, user, movie, rating in ratings))
+    _write_split(out, {"valid_from": valid_from, "test_from": test_from})
+    licence = source / "README.txt"
+    if licence.exists():
+        (out / "MOVIELENS-README.txt").write_bytes(licence.read_bytes())
+    (out / "ATTRIBUTION.md").write_text(_attribution(sum("text" in item for item in items)), "utf-8")
+
+
+def movielens_1m(source: Path, out: Path, protocol: str = "A", image_features: str = "none", posters: bool = True) -> None:
+    """MovieLens-1M with content and posters to the neutral form, with the split of one protocol.
+
+    A: by time. B: a fifth of the rated items is new (`RandomState(7)`). C: items of 60 to 200 rows are new; their first 60 rows are the warm-up and are not scored.
+    `posters`: give the picture files by path. `image_features`: `pca128` adds the 128 given features of each poster.
+    """
+    rows = list(_csv(source / "ratings.csv.gz"))
+    out.mkdir(parents=True, exist_ok=True)
+    given = _poster_features(source) if image_features == "pca128" else {}
+    items = []
+    for line in (source / "content.jsonl").read_text("utf-8").splitlines():
+        movie = json.loads(line)
+        name = str(movie["movie_id"])
+        item = {"id": name, "title": _title(movie["title"])[0]}
+        poster = source / "posters" / f"{name}.jpg"
+        features = given.get(name)
+        _put(
+            item,
+            text=movie.get("plot_full") or movie.get("plot_short") or movie.get("abstract_dbpedia"),
+            categories=movie.get("genres"),
+            attributes={"year": str(movie["year"])} if movie.get("year") else None,
+            image=os.path.relpath(poster, out) if posters and poster.exists() else None,
+            image_features=[round(float(value), 5) for value in features] if features is not None else None,
+        )
+        items.append(item)
+    _write_lines(out / "items.jsonl", items)
+    _write_lines(out / "users.jsonl", _users_1m(source / "users.dat"))
+    _write_events(out / "events.csv.gz", ((row["user_id"], row["movie_id"], row["timestamp"], row["label"]) for row in rows))
+    _write_split(out, _protocol(protocol, Counter(int(row["movie_id"]) for row in rows)))
+
+
+def _protocol(name: str, counts: Counter[int]) -> dict:
+    if name == "A":
+        return PROTOCOL_A
+    if name == "B":
+        permuted = np.random.RandomState(7).permutation(sorted(counts))
+        return {"test_items": [str(item) for item in sorted(permuted[: len(permuted) // 5])]}
+    return {"test_items": [str(item) for item in sorted(counts) if 60 <= counts[item] <= 200], "warm_rows": 60}
+
+
+def _poster_features(source: Path) -> dict[str, np.ndarray]:
+    ids = (source / "poster_ids.txt").read_text("utf-8").split()
+    return dict(zip(ids, np.load(source / "poster_mobilenetv2_pca128_f32.npy")))
+
+
+def _users_1m(path: Path) -> Iterable[dict]:
+    for line in path.read_text("latin-1").splitlines():
+        user, gender, age, occupation, _ = line.split("::")
+        yield {"id": user, "attributes": {"gender": gender, "age": age, "occupation": occupation}}
+
+
+def _title(title: str) -> tuple[str, str | None]:
+    match = _YEAR.match(title)
+    return (match["title"], match["year"]) if match else (title.strip(), None)
+
+
+def _tags(path: Path, before: int) -> dict[str, list[str]]:
+    """Each movie's tags given before a time, the most frequent first, without regard to case."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for row in _csv(path):
+        tag = " ".join(row["tag"].split())
+        if tag and int(row["timestamp"]) < before:
+            counts[row["movieId"]][tag.lower()] += 1
+    return {
+        movie: sorted(tags, key=lambda tag: (-tags[tag], tag))[:_MOST_TAGS]
+        for movie, tags in counts.items()
+    }
+
+
+def _abstracts(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    found = {}
+    for line in path.read_text("utf-8").splitlines():
+        movie = json.loads(line)
+        if movie.get("abstract_dbpedia"):
+            found[str(movie["movieId"])] = " ".join(movie["abstract_dbpedia"].split())
+    return found
+
+
+def _attribution(abstracts: int) -> str:
+    return f"""# Where this data comes from
+
+Ratings, titles, genres and tags: MovieLens latest-small, F. Maxwell Harper and Joseph A. Konstan, *The MovieLens Datasets: History and Context*, ACM Transactions on
+Interactive Intelligent Systems 5, 4 (2015), https://doi.org/10.1145/2827872. Its terms are in `MOVIELENS-README.txt`: it may be redistributed under the same conditions, and
+not be used for revenue-bearing purposes without permission of GroupLens. Changed here: ratings of 4 and more became label 1, others 0; titles and years were separated; tags were
+lower-cased, counted, and those given after the training part left out.
+
+The field `text` of {abstracts} items in `items.jsonl` is the abstract of the movie's article in DBpedia (https://www.dbpedia.org), extracted from Wikipedia, by the authors of those
+articles, licensed under Creative Commons Attribution-ShareAlike 3.0 (https://creativecommons.org/licenses/by-sa/3.0/). Changed here: white space only. What you derive from these texts
+has to be shared under the same licence. The article of an item is found under its title on https://en.wikipedia.org.
+
+A bundle that was trained on this data was trained on both.
+"""
+
+
+def _put(item: dict, **fields: object) -> None:
+    item.update({name: value for name, value in fields.items() if value})
+
+
+def _csv(path: Path) -> Iterable[dict[str, str]]:
+    if not path.exists():
+        raise DataError(path, None, "not there")
+    opened = gzip.open(path, "rt", encoding="utf-8", newline="") if path.suffix == ".gz" else path.open(encoding="utf-8", newline="")
+    with opened as lines:
+        yield from csv.DictReader(lines)
+
+
+def _write_lines(path: Path, documents: Iterable[dict]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as out:
+        for document in documents:
+            out.write(json.dumps(document, ensure_ascii=False) + "\n")
+
+
+def _write_events(path: Path, rows: Iterable[tuple]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["user", "item", "timestamp", "label"])
+    writer.writerows(rows)
+    # No time stamp inside: the same events give the same file.
+    path.write_bytes(gzip.compress(text.getvalue().encode("utf-8"), 9, mtime=0))
+
+
+def _write_split(out: Path, split: dict) -> None:
+    (out / "split.json").write_text(json.dumps(split) + "\n", "utf-8")

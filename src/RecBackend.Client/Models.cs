@@ -1,0 +1,52 @@
+namespace RecBackend.Client;
+
+/// <summary>The model bundles of a server.</summary>
+public sealed record ModelList
+{
+    /// <summary>Version of the one that ranks; null if none does.</summary>
+    public string? Active { get; init; }
+
+    /// <summary>Version that a rollback returns to.</summary>
+    public string? Previous { get; init; }
+
+    /// <summary>All that are stored, newest first.</summary>
+    public IReadOnlyList<ModelSummary> Models { get; init; } = [];
+}
+
+/// <summary>A stored bundle.</summary>
+public sealed record ModelSummary
+{
+    /// <summary>Its version.</summary>
+    public required string Version { get; init; }
+
+    /// <summary>The recipe that trained it.</summary>
+    public string? Recipe { get; init; }
+
+    /// <summary>When.</summary>
+    public DateTimeOffset? Created { get; init; }
+
+    /// <summary>Size of its files.</summary>
+    public long Bytes { get; init; }
+
+    /// <summary>Metrics by part of the data and name, as training wrote them.</summary>
+    public IReadOnlyDictionary<string, IReadOnlyDictionary<string, double>>? Metrics { get; init; }
+}
+
+/// <summary>Progress of long work on the server.</summary>
+public sealed record Job
+{
+    /// <summary>The job's ID.</summary>
+    public required string Id { get; init; }
+
+    /// <summary><c>running</c>, <c>succeeded</c> or <c>failed</c>.</summary>
+    public string? State { get; init; }
+
+    /// <summary>Entries done.</summary>
+    public long Done { get; init; }
+
+    /// <summary>Entries in all.</summary>
+    public long Total { get; init; }
+
+    /// <summary>Why it failed.</summary>
+    public string? Error { get; init; }
+}

@@ -1,46 +1,329 @@
+using System.Runtime.CompilerServices;
+using RecBackend.Core.Features;
 using RecBackend.Core.Items;
 using RecBackend.Core.Models;
+using RecBackend.Core.Ranking;
 
 namespace RecBackend.Core.Catalog;
 
-/// <summary>Rows of all items for one bundle, in memory.</summary>
+/// <summary>
+/// Rows of all items for one bundle, in memory. Readers take no lock, and never see half of an update; writers take turns. docs/catalog.md says how, and what an item costs.
+/// <para>
+/// Writes may come in any order and more than once: of an item's row and of its counters the catalogue keeps what has the highest item version, each on its own.
+/// A deletion is a version too, so an older row that comes late does not bring the item back.
+/// </para>
+/// </summary>
 public sealed class ItemCatalog
 {
+    /// <summary>Shards of the ID space that <see cref="Digest"/> tells apart.</summary>
+    public const int DigestShards = 256;
+
+    private readonly Lock _writing = new();
+    private readonly EntryTable _entries = new();
+    private readonly RowPages _rows;
+    private readonly IReadOnlyList<StatisticField> _statistics;
+    private readonly int[] _agePlaces;
+    private readonly CatalogDigest[] _digests = new CatalogDigest[DigestShards];
+    private int _count;
+    private long _version;
+
     /// <summary>Makes an empty catalogue for the rows of <paramref name="layout"/>.</summary>
-    public ItemCatalog(ModelLayout layout, RowPrecision precision) => throw new NotImplementedException();
+    public ItemCatalog(ModelLayout layout, RowPrecision precision)
+    {
+        VectorWidth = layout.ItemId + layout.Representation;
+        RowWidth = layout.Row;
+        Precision = precision;
+        _statistics = layout.Statistics;
+        _rows = new RowPages(VectorWidth, layout.Statistics.Count, precision);
+        _agePlaces = [.. Enumerable.Range(0, _statistics.Count).Where(i => _statistics[i].Kind == StatisticKind.Age).Select(i => VectorWidth + i)];
+    }
+
+    private ItemCatalog()
+    {
+        _statistics = [];
+        _agePlaces = [];
+        _rows = new RowPages(0, 0, RowPrecision.Single);
+    }
+
+    /// <summary>Floats of ID embedding ‖ representation.</summary>
+    public int VectorWidth { get; }
+
+    /// <summary>Floats of a row as the ranker reads it: vectors, then statistics.</summary>
+    public int RowWidth { get; }
+
+    /// <summary>Form in which the vectors are kept.</summary>
+    public RowPrecision Precision { get; }
 
     /// <summary>Items that have a row.</summary>
-    public int Count => throw new NotImplementedException();
+    public int Count => Volatile.Read(ref _count);
 
-    /// <summary>The highest item version that was applied.</summary>
-    public long Version => throw new NotImplementedException();
+    /// <summary>The highest item version that was applied; 0 if none was.</summary>
+    public long Version => Volatile.Read(ref _version);
 
     /// <summary>What the catalogue holds in memory.</summary>
-    public CatalogMemory MemoryUsage => throw new NotImplementedException();
+    public CatalogMemory MemoryUsage
+    {
+        get
+        {
+            lock (_writing)
+            {
+                return new(_count, _entries.Count - _count, _rows.Bytes, _entries.EntryBytes, _entries.IdBytes, _entries.TableBytes);
+            }
+        }
+    }
 
-    /// <summary>Writes an item's row, unless a newer one was applied.</summary>
-    /// <param name="id">The item's ID in UTF-8.</param>
+    /// <summary>A catalogue of counters alone, for the fallback of a host without a bundle.</summary>
+    public static ItemCatalog OfCounters() => new();
+
+    /// <summary>Writes an item's row and counters, each unless a newer one was applied.</summary>
+    /// <param name="id">The item's ID in UTF-8, 1 to 128 bytes.</param>
     /// <param name="version">The item's version.</param>
     /// <param name="vectors">[dId + dRep]: ID embedding ‖ representation.</param>
     /// <param name="cold">Whether training did not know the item.</param>
     /// <param name="counters">Its counters.</param>
-    /// <returns>Whether anything was newer than what the catalogue had.</returns>
-    public bool Put(ReadOnlySpan<byte> id, long version, ReadOnlySpan<float> vectors, bool cold, in ItemCounters counters) => throw new NotImplementedException();
+    /// <returns>Whether the row or the counters were newer than what the catalogue had.</returns>
+    public bool Put(ReadOnlySpan<byte> id, long version, ReadOnlySpan<float> vectors, bool cold, in ItemCounters counters)
+    {
+        ThrowIfInvalid(id);
+        if (vectors.Length != VectorWidth)
+        {
+            throw new ArgumentException($"A row of this catalogue has {VectorWidth} floats of vectors, not {vectors.Length}.", nameof(vectors));
+        }
 
-    /// <summary>Rewrites an item's counters and the statistics made of them, unless newer ones were applied.</summary>
-    public bool UpdateCounters(ReadOnlySpan<byte> id, long version, in ItemCounters counters) => throw new NotImplementedException();
+        lock (_writing)
+        {
+            ref var entry = ref _entries.FindOrAdd(id, IdHash.OfProcess(id));
+            var newerRow = version > entry.RowVersion;
+            var newerCounters = version > entry.CountersVersion;
+            if (!newerRow && !newerCounters)
+            {
+                return false;
+            }
 
-    /// <summary>Removes an item's row, unless something newer was applied.</summary>
-    public bool Delete(ReadOnlySpan<byte> id, long version) => throw new NotImplementedException();
+            // A late row of an item that was deleted since brings nothing back, and neither do its counters.
+            if (!newerRow && entry.Row == Entry.NoRow)
+            {
+                return false;
+            }
+
+            ExcludeFromDigest(id, entry);
+            var row = entry.Row == Entry.NoRow ? _rows.Rent() : entry.Row;
+            _count += entry.Row == Entry.NoRow ? 1 : 0;
+            entry.BeginWrite();
+            if (newerRow)
+            {
+                Volatile.Write(ref entry.Row, row);
+                entry.RowVersion = version;
+                entry.Cold = cold;
+                _rows.WriteVectors(row, vectors);
+            }
+
+            if (newerCounters)
+            {
+                entry.CountersVersion = version;
+                entry.Counters = counters;
+            }
+
+            StatisticFeatures.WriteTimeless(_statistics, entry.Counters, _rows.Statistics(row));
+            entry.EndWrite();
+            IncludeInDigest(id, entry);
+            RaiseVersion(version);
+            return true;
+        }
+    }
+
+    /// <summary>Rewrites an item's counters and the statistics made of them, unless newer ones were applied. Counters may come before the row that they belong to.</summary>
+    /// <returns>Whether the counters were newer.</returns>
+    public bool UpdateCounters(ReadOnlySpan<byte> id, long version, in ItemCounters counters)
+    {
+        ThrowIfInvalid(id);
+        lock (_writing)
+        {
+            ref var entry = ref _entries.FindOrAdd(id, IdHash.OfProcess(id));
+            if (version <= entry.CountersVersion)
+            {
+                return false;
+            }
+
+            ExcludeFromDigest(id, entry);
+            entry.BeginWrite();
+            entry.CountersVersion = version;
+            entry.Counters = counters;
+            if (entry.Row != Entry.NoRow)
+            {
+                StatisticFeatures.WriteTimeless(_statistics, counters, _rows.Statistics(entry.Row));
+            }
+
+            entry.EndWrite();
+            IncludeInDigest(id, entry);
+            RaiseVersion(version);
+            return true;
+        }
+    }
+
+    /// <summary>Removes an item's row and counters, each unless a newer one was applied. What stays is a tombstone: the ID and its version.</summary>
+    /// <returns>Whether the deletion was newer than the row.</returns>
+    public bool Delete(ReadOnlySpan<byte> id, long version)
+    {
+        ThrowIfInvalid(id);
+        lock (_writing)
+        {
+            ref var entry = ref _entries.FindOrAdd(id, IdHash.OfProcess(id));
+            if (version <= entry.RowVersion)
+            {
+                return false;
+            }
+
+            ExcludeFromDigest(id, entry);
+            var row = entry.Row;
+            entry.BeginWrite();
+            Volatile.Write(ref entry.Row, Entry.NoRow);
+            entry.RowVersion = version;
+            if (version > entry.CountersVersion)
+            {
+                entry.CountersVersion = version;
+                entry.Counters = ItemCounters.None;
+            }
+
+            entry.EndWrite();
+            if (row != Entry.NoRow)
+            {
+                // Only now: a reader that still copies the row will find the entry's sequence changed, whoever writes the row next.
+                _rows.Return(row);
+                _count--;
+            }
+
+            RaiseVersion(version);
+            return true;
+        }
+    }
 
     /// <summary>Whether the item has a row.</summary>
-    public bool Contains(ReadOnlySpan<byte> id) => throw new NotImplementedException();
+    public bool Contains(ReadOnlySpan<byte> id)
+    {
+        ref var entry = ref _entries.Find(id, IdHash.OfProcess(id));
+        return !Unsafe.IsNullRef(ref entry) && Volatile.Read(ref entry.Row) != Entry.NoRow;
+    }
 
     /// <summary>Copies an item's ID embedding ‖ representation.</summary>
     /// <param name="id">The item's ID in UTF-8.</param>
     /// <param name="vectors">[dId + dRep] floats.</param>
-    public bool TryGetRow(ReadOnlySpan<byte> id, Span<float> vectors) => throw new NotImplementedException();
+    /// <returns>Whether the item has a row; if not, <paramref name="vectors"/> holds nothing of use.</returns>
+    public bool TryGetRow(ReadOnlySpan<byte> id, Span<float> vectors)
+    {
+        ref var entry = ref _entries.Find(id, IdHash.OfProcess(id));
+        return !Unsafe.IsNullRef(ref entry) && TryRead(ref entry, vectors[..VectorWidth], [], out _, out _);
+    }
+
+    /// <summary>Looks up candidates, each once, and copies the rows of those that the catalogue has.</summary>
+    /// <param name="candidates">The candidates.</param>
+    /// <param name="time">The request's time in Unix milliseconds, for ages.</param>
+    /// <param name="into">Takes the rows; what it held is overwritten.</param>
+    public void Gather(CandidateList candidates, long time, CandidateRows into)
+    {
+        into.Reset(candidates.Count, RowWidth, VectorWidth);
+        for (var place = 0; place < candidates.Count; place++)
+        {
+            var id = candidates[place];
+            var hash = IdHash.OfProcess(id);
+            if (into.IsRepeated(candidates, place, hash))
+            {
+                continue;
+            }
+
+            ref var entry = ref _entries.Find(id, hash);
+            var row = into.NextRow;
+            if (Unsafe.IsNullRef(ref entry) || !TryRead(ref entry, row[..VectorWidth], row[VectorWidth..], out var cold, out var counters))
+            {
+                into.AddUnknown(place);
+                continue;
+            }
+
+            foreach (var age in _agePlaces)
+            {
+                row[age] = StatisticFeatures.Age(counters.FirstSeen, time);
+            }
+
+            into.Add(place, cold, counters);
+        }
+    }
+
+    /// <summary>Count and hash of (ID, version) of the items in one shard of the ID space. Two catalogues that were fed the same have the same digests.</summary>
+    /// <param name="shard">From 0 to <see cref="DigestShards"/>.</param>
+    public CatalogDigest Digest(int shard)
+    {
+        lock (_writing)
+        {
+            return _digests[shard];
+        }
+    }
+
+    private static void ThrowIfInvalid(ReadOnlySpan<byte> id)
+    {
+        if (id.IsEmpty || id.Length > EntityId.MaxBytes)
+        {
+            throw new ArgumentException($"An ID has 1 to {EntityId.MaxBytes} bytes, not {id.Length}.", nameof(id));
+        }
+    }
+
+    /// <summary>Copies what belongs to an entry at one moment.</summary>
+    private bool TryRead(ref Entry entry, Span<float> vectors, Span<float> statistics, out bool cold, out ItemCounters counters)
+    {
+        var patience = new SpinWait();
+        while (true)
+        {
+            var sequence = Volatile.Read(ref entry.Sequence);
+            if ((sequence & 1) == 0)
+            {
+                var row = Volatile.Read(ref entry.Row);
+                cold = entry.Cold;
+                counters = entry.Counters;
+                if (row != Entry.NoRow)
+                {
+                    _rows.ReadVectors(row, vectors);
+                    _rows.ReadStatistics(row, statistics);
+                }
+
+                Volatile.ReadBarrier();
+                if (entry.Sequence == sequence)
+                {
+                    return row != Entry.NoRow;
+                }
+            }
+
+            patience.SpinOnce(sleep1Threshold: -1);
+        }
+    }
+
+    private void RaiseVersion(long version)
+    {
+        if (version > _version)
+        {
+            Volatile.Write(ref _version, version);
+        }
+    }
+
+    private void IncludeInDigest(ReadOnlySpan<byte> id, in Entry entry) => ChangeDigest(id, entry, 1);
+
+    private void ExcludeFromDigest(ReadOnlySpan<byte> id, in Entry entry) => ChangeDigest(id, entry, -1);
+
+    private void ChangeDigest(ReadOnlySpan<byte> id, in Entry entry, int by)
+    {
+        if (entry.Row == Entry.NoRow)
+        {
+            return;
+        }
+
+        var hash = IdHash.Stable(id);
+        ref var digest = ref _digests[hash % DigestShards];
+        digest = new(digest.Count + by, digest.Hash ^ IdHash.Mix(hash, (ulong)entry.Version));
+    }
 }
+
+/// <summary>Count and hash of a set of (ID, version).</summary>
+/// <param name="Count">How many.</param>
+/// <param name="Hash">XOR of their hashes, the same in every process.</param>
+public readonly record struct CatalogDigest(int Count, ulong Hash);
 
 /// <summary>Form in which a catalogue keeps ID embeddings and representations.</summary>
 public enum RowPrecision

@@ -1,3 +1,5 @@
+using RecBackend.Core.Users;
+
 namespace RecBackend.Core.Items;
 
 /// <summary>An item as the engine keeps it: the truth from which catalogue rows are made.</summary>
@@ -39,6 +41,15 @@ public readonly record struct ItemCounters(long Impressions, long Clicks, long F
 
     /// <summary>An item without events.</summary>
     public static ItemCounters None { get; } = new(0, 0, NeverSeen);
+
+    /// <summary>The counters after an event: whatever is not an impression counts as an action.</summary>
+    /// <param name="type">The event's type.</param>
+    /// <param name="timestamp">When it happened, Unix milliseconds; events may come late.</param>
+    public ItemCounters After(string type, long timestamp)
+    {
+        var firstSeen = FirstSeen == NeverSeen ? timestamp : Math.Min(FirstSeen, timestamp);
+        return type == InteractionEvent.Impression ? new(Impressions + 1, Clicks, firstSeen) : new(Impressions, Clicks + 1, firstSeen);
+    }
 }
 
 /// <summary>Where a representation comes from.</summary>

@@ -9,14 +9,37 @@ public sealed record ItemState(ItemRecord Record, long ContentVersion)
     /// <param name="before">The item before, or null if there is none.</param>
     /// <param name="write">The upsert.</param>
     /// <param name="version">The new item version, above every earlier one of this ID, deleted ones included.</param>
-    public static ItemState Upsert(ItemState? before, ItemUpsert write, long version) => throw new NotImplementedException();
+    public static ItemState Upsert(ItemState? before, ItemUpsert write, long version)
+    {
+        List<Representation> representations = [.. before?.Record.Representations.Where(one => one.Source == RepresentationSource.External) ?? []];
+        if (write.Representation is { } computed && representations.TrueForAll(one => one.Bundle != computed.Bundle))
+        {
+            representations.Add(computed);
+        }
+
+        return new(new(write.Id, version, write.Content, before?.Record.Counters ?? ItemCounters.None, representations), version);
+    }
 
     /// <summary>The item after a representation was set, or null if <see cref="RepresentationUpdate.IfVersion"/> forbids it.</summary>
-    public ItemState? WithRepresentation(RepresentationUpdate update, long version) => throw new NotImplementedException();
+    public ItemState? WithRepresentation(RepresentationUpdate update, long version)
+    {
+        if (update.IfVersion is { } readAt && readAt < ContentVersion)
+        {
+            return null;
+        }
+
+        Representation[] representations = [.. Record.Representations.Where(one => one.Bundle != update.Representation.Bundle), update.Representation];
+        return this with { Record = Record with { Version = version, Representations = representations } };
+    }
 
     /// <summary>The item after an event.</summary>
-    public ItemState WithEvent(string type, long timestamp, long version) => throw new NotImplementedException();
+    public ItemState WithEvent(string type, long timestamp, long version) =>
+        this with { Record = Record with { Version = version, Counters = Record.Counters.After(type, timestamp) } };
 
     /// <summary>The item without the representations of bundles that are not in <paramref name="keep"/>; itself if there are none. The version stays: no catalogue is concerned.</summary>
-    public ItemState Trim(IReadOnlyCollection<string> keep) => throw new NotImplementedException();
+    public ItemState Trim(IReadOnlyCollection<string> keep)
+    {
+        Representation[] kept = [.. Record.Representations.Where(one => keep.Contains(one.Bundle))];
+        return kept.Length == Record.Representations.Count ? this : this with { Record = Record with { Representations = kept } };
+    }
 }

@@ -58,49 +58,195 @@ public sealed class JobProgress
     /// <summary>How many errors are kept with their words.</summary>
     public const int KeptErrors = 100;
 
+    private readonly Lock _reporting = new();
+    private readonly List<JobError> _errors = [];
+    private long _done;
+    private long _total = -1;
+    private long _errorCount;
+
     /// <summary>Units done.</summary>
-    public long Done => throw new NotImplementedException();
+    public long Done => Interlocked.Read(ref _done);
 
     /// <summary>Units in all; null while not known.</summary>
-    public long? Total { get; set; }
+    public long? Total
+    {
+        get => Interlocked.Read(ref _total) is >= 0 and var total ? total : null;
+        set => Interlocked.Exchange(ref _total, value ?? -1);
+    }
 
     /// <summary>All errors.</summary>
-    public long ErrorCount => throw new NotImplementedException();
+    public long ErrorCount => Interlocked.Read(ref _errorCount);
 
     /// <summary>The first errors.</summary>
-    public IReadOnlyList<JobError> Errors => throw new NotImplementedException();
+    public IReadOnlyList<JobError> Errors
+    {
+        get
+        {
+            lock (_reporting)
+            {
+                return [.. _errors];
+            }
+        }
+    }
 
     /// <summary>Counts units as done.</summary>
-    public void Advance(long units) => throw new NotImplementedException();
+    public void Advance(long units) => Interlocked.Add(ref _done, units);
 
     /// <summary>Tells of something that could not be done.</summary>
-    public void Report(JobError error) => throw new NotImplementedException();
+    public void Report(JobError error)
+    {
+        Interlocked.Increment(ref _errorCount);
+        lock (_reporting)
+        {
+            if (_errors.Count < KeptErrors)
+            {
+                _errors.Add(error);
+            }
+        }
+    }
 }
 
 /// <summary>Long work that a caller starts and asks about later.</summary>
-public sealed class JobBoard : IAsyncDisposable
+public sealed class JobBoard(TimeProvider clock) : IAsyncDisposable
 {
     /// <summary>How many finished jobs are remembered.</summary>
     public const int KeptJobs = 100;
 
-    /// <summary>An empty board.</summary>
-    public JobBoard(TimeProvider clock) => throw new NotImplementedException();
+    private readonly Lock _changing = new();
+    private readonly List<Job> _jobs = [];
+    private bool _closed;
 
     /// <summary>Starts a job.</summary>
     /// <param name="kind">What it does.</param>
     /// <param name="work">The work; its token is cancelled by <see cref="Cancel"/> and at shutdown.</param>
-    public JobStatus Start(string kind, Func<JobProgress, CancellationToken, Task> work) => throw new NotImplementedException();
+    /// <exception cref="ObjectDisposedException">The host is shutting down.</exception>
+    public JobStatus Start(string kind, Func<JobProgress, CancellationToken, Task> work)
+    {
+        Job job;
+        lock (_changing)
+        {
+            ObjectDisposedException.ThrowIf(_closed, this);
+            ForgetOldest();
+            job = new Job(kind, clock);
+            _jobs.Add(job);
+            job.Run(work);
+        }
+
+        return job.Status;
+    }
 
     /// <summary>The job, or null if there is none of that ID (any more).</summary>
-    public JobStatus? Get(string id) => throw new NotImplementedException();
+    public JobStatus? Get(string id) => Find(id)?.Status;
 
     /// <summary>All jobs, newest first.</summary>
-    public IReadOnlyList<JobStatus> List() => throw new NotImplementedException();
+    public IReadOnlyList<JobStatus> List()
+    {
+        lock (_changing)
+        {
+            return [.. _jobs.AsEnumerable().Reverse().Select(job => job.Status)];
+        }
+    }
 
     /// <summary>Asks a job to stop.</summary>
     /// <returns>Whether it was running.</returns>
-    public bool Cancel(string id) => throw new NotImplementedException();
+    public bool Cancel(string id) => Find(id)?.Cancel() ?? false;
 
     /// <summary>Cancels what runs and waits for it to end.</summary>
-    public ValueTask DisposeAsync() => throw new NotImplementedException();
+    public async ValueTask DisposeAsync()
+    {
+        Job[] jobs;
+        lock (_changing)
+        {
+            _closed = true;
+            jobs = [.. _jobs];
+        }
+
+        foreach (var job in jobs)
+        {
+            job.Cancel();
+        }
+
+        await Task.WhenAll(jobs.Select(job => job.Ended));
+    }
+
+    private Job? Find(string id)
+    {
+        lock (_changing)
+        {
+            return _jobs.Find(job => job.Id == id);
+        }
+    }
+
+    private void ForgetOldest()
+    {
+        var surplus = _jobs.Count(job => !job.IsRunning) + 1 - KeptJobs;
+        _jobs.RemoveAll(job => !job.IsRunning && surplus-- > 0);
+    }
+
+#pragma warning disable CA1001 // A cancellation source without a timer and without a wait handle holds nothing to be freed, and a late Cancel must still find it.
+    private sealed class Job(string kind, TimeProvider clock)
+#pragma warning restore CA1001
+    {
+        private readonly JobProgress _progress = new();
+        private readonly CancellationTokenSource _stop = new();
+        private readonly DateTimeOffset _started = clock.GetUtcNow();
+        private readonly long _startedAt = clock.GetTimestamp();
+        private volatile Outcome? _outcome;
+
+        public string Id { get; } = Guid.NewGuid().ToString("n");
+
+        public Task Ended { get; private set; } = Task.CompletedTask;
+
+        public bool IsRunning => _outcome is null;
+
+        public JobStatus Status
+        {
+            get
+            {
+                var outcome = _outcome;
+                var elapsed = outcome?.Elapsed ?? clock.GetElapsedTime(_startedAt);
+                var done = _progress.Done;
+                var rate = elapsed > TimeSpan.Zero ? done / elapsed.TotalSeconds : 0;
+                return new(
+                    Id, kind, outcome?.State ?? JobState.Running, done, _progress.Total, rate, _progress.Errors, _progress.ErrorCount,
+                    outcome?.Failure, _started, outcome?.At);
+            }
+        }
+
+        public void Run(Func<JobProgress, CancellationToken, Task> work) => Ended = Task.Run(async () =>
+        {
+            try
+            {
+                await work(_progress, _stop.Token);
+                End(JobState.Succeeded, null);
+            }
+            catch (OperationCanceledException) when (_stop.IsCancellationRequested)
+            {
+                End(JobState.Cancelled, null);
+            }
+            catch (OperationRefusedException refusal)
+            {
+                End(JobState.Failed, new(refusal.Code, refusal.Message));
+            }
+            catch (Models.BundleRefusedException refusal)
+            {
+                End(JobState.Failed, new(refusal.Code, refusal.Message));
+            }
+            catch (Exception error)
+            {
+                End(JobState.Failed, new("internal_error", error.Message));
+            }
+        });
+
+        public bool Cancel()
+        {
+            var running = IsRunning;
+            _stop.Cancel();
+            return running;
+        }
+
+        private void End(JobState state, JobFailure? failure) => _outcome = new(state, failure, clock.GetUtcNow(), clock.GetElapsedTime(_startedAt));
+
+        private sealed record Outcome(JobState State, JobFailure? Failure, DateTimeOffset At, TimeSpan Elapsed);
+    }
 }

@@ -1,3 +1,6 @@
+using System.Collections.Immutable;
+using RecBackend.Core.Models;
+
 namespace RecBackend.Core.Users;
 
 /// <summary>What an engine stores of a user, and restores a <see cref="UserState"/> from.</summary>
@@ -10,7 +13,7 @@ public sealed record UserRecord
     public long Version { get; init; }
 
     /// <summary>Named categorical attributes.</summary>
-    public IReadOnlyDictionary<string, string> Attributes { get; init; } = new Dictionary<string, string>();
+    public IReadOnlyDictionary<string, string> Attributes { get; init; } = ImmutableDictionary<string, string>.Empty;
 
     /// <summary>Number of <c>impression</c> events.</summary>
     public long Impressions { get; init; }
@@ -18,7 +21,7 @@ public sealed record UserRecord
     /// <summary>Number of events of an action type.</summary>
     public long Clicks { get; init; }
 
-    /// <summary>Events of an action type, newest first.</summary>
+    /// <summary>Events of an action type, newest first: by time, then by arrival.</summary>
     public IReadOnlyList<HistoryEntry> History { get; init; } = [];
 
     /// <summary>IDs of the last events with the time of their arrival, oldest first.</summary>
@@ -41,14 +44,14 @@ public enum EventOutcome
 }
 
 /// <summary>What a user's uncommitted events changed; an engine writes it, then commits.</summary>
-/// <param name="Record">The user after the changes, in full.</param>
+/// <param name="After">The user after the changes.</param>
 /// <param name="Arrived">Event IDs to remember.</param>
-/// <param name="Forgotten">Event IDs that left the window.</param>
-public sealed record UserChanges(UserRecord Record, IReadOnlyList<ArrivedEvent> Arrived, IReadOnlyList<string> Forgotten);
+/// <param name="Forgotten">Event IDs that leave the window.</param>
+public sealed record UserChanges(UserSnapshot After, IReadOnlyList<ArrivedEvent> Arrived, IReadOnlyList<string> Forgotten);
 
 /// <summary>
 /// The state of one user, for engines: apply events, write <see cref="Changes"/>, then <see cref="Commit"/>, or <see cref="Rollback"/> if the write failed.
-/// <see cref="Snapshot"/> shows only what is committed. Not thread-safe, but <see cref="Snapshot"/> may be read at any time.
+/// <see cref="Snapshot"/> shows only what is committed, and may be read at any time; all else is for one caller at a time.
 /// </summary>
 public sealed class UserState
 {
@@ -58,36 +61,168 @@ public sealed class UserState
     /// <summary>How long an event ID is remembered at least, however many there are.</summary>
     public static readonly TimeSpan RememberedTime = TimeSpan.FromHours(24);
 
+    private readonly TimeProvider _clock;
+    private readonly HashSet<string> _remembered = new(StringComparer.Ordinal);
+    private readonly Queue<ArrivedEvent> _arrivals = new();
+    private readonly List<ArrivedEvent> _arrivedSinceCommit = [];
+    private UserSnapshot _committed;
+    private UserSnapshot _working;
+    private int _leavingAtCommit;
+
     /// <summary>A user of whom nothing is known.</summary>
-    public UserState(string id, TimeProvider clock) => throw new NotImplementedException();
+    public UserState(string id, TimeProvider clock)
+    {
+        _clock = clock;
+        _committed = _working = new UserSnapshot { Id = id };
+    }
 
     /// <summary>A user as it was stored.</summary>
-    public UserState(UserRecord stored, TimeProvider clock) => throw new NotImplementedException();
+    public UserState(UserRecord stored, TimeProvider clock)
+    {
+        _clock = clock;
+        _committed = _working = new UserSnapshot
+        {
+            Id = stored.Id,
+            Known = true,
+            Version = stored.Version,
+            Attributes = stored.Attributes,
+            Impressions = stored.Impressions,
+            Clicks = stored.Clicks,
+            History = [.. stored.History],
+        };
+        foreach (var arrival in stored.Arrivals)
+        {
+            _remembered.Add(arrival.EventId);
+            _arrivals.Enqueue(arrival);
+        }
+    }
 
     /// <summary>The user as last committed.</summary>
-    public UserSnapshot Snapshot => throw new NotImplementedException();
+    public UserSnapshot Snapshot => Volatile.Read(ref _committed);
 
     /// <summary>Whether anything was applied since the last commit or rollback.</summary>
-    public bool HasChanges => throw new NotImplementedException();
+    public bool HasChanges => _working.Version != _committed.Version;
 
     /// <summary>Applies an event, uncommitted.</summary>
-    /// <param name="interaction">The event, validated.</param>
-    public EventOutcome Apply(InteractionEvent interaction) => throw new NotImplementedException();
+    /// <param name="interaction">The event, validated: whatever is not an impression counts as an action.</param>
+    public EventOutcome Apply(InteractionEvent interaction)
+    {
+        if (!_remembered.Add(interaction.EventId))
+        {
+            return EventOutcome.Duplicate;
+        }
+
+        _arrivedSinceCommit.Add(new(interaction.EventId, _clock.GetUtcNow().ToUnixTimeMilliseconds()));
+        var before = _working;
+        _working = interaction.Type == InteractionEvent.Impression
+            ? before with { Known = true, Version = before.Version + 1, Encoding = null, Impressions = before.Impressions + 1 }
+            : before with
+            {
+                Known = true,
+                Version = before.Version + 1,
+                Encoding = null,
+                Clicks = before.Clicks + 1,
+                History = Extend(before.History, new(interaction.Item, interaction.Type, interaction.Timestamp)),
+            };
+        return EventOutcome.Accepted;
+    }
 
     /// <summary>Replaces the attributes, uncommitted.</summary>
-    public void SetAttributes(IReadOnlyDictionary<string, string> attributes) => throw new NotImplementedException();
+    public void SetAttributes(IReadOnlyDictionary<string, string> attributes) =>
+        _working = _working with
+        {
+            Known = true,
+            Version = _working.Version + 1,
+            Encoding = null,
+            Attributes = attributes.ToImmutableDictionary(StringComparer.Ordinal),
+        };
 
-    /// <summary>What is to be written.</summary>
-    public UserChanges Changes() => throw new NotImplementedException();
+    /// <summary>What is to be written. What it calls forgotten, the next <see cref="Commit"/> forgets.</summary>
+    public UserChanges Changes()
+    {
+        var old = (_clock.GetUtcNow() - RememberedTime).ToUnixTimeMilliseconds();
+        var surplus = _arrivals.Count + _arrivedSinceCommit.Count - RememberedEvents;
+        var forgotten = surplus <= 0 ? [] : _arrivals.Take(surplus).TakeWhile(arrival => arrival.Arrived < old).Select(arrival => arrival.EventId).ToArray();
+        _leavingAtCommit = forgotten.Length;
+        return new(_working, [.. _arrivedSinceCommit], forgotten);
+    }
+
+    /// <summary>The user with uncommitted changes in the form that is stored as a whole.</summary>
+    public UserRecord ToRecord() => new()
+    {
+        Id = _working.Id,
+        Version = _working.Version,
+        Attributes = _working.Attributes,
+        Impressions = _working.Impressions,
+        Clicks = _working.Clicks,
+        History = _working.History,
+        Arrivals = [.. _arrivals, .. _arrivedSinceCommit],
+    };
 
     /// <summary>Makes the changes visible; call it when they are durable.</summary>
-    public void Commit() => throw new NotImplementedException();
+    public void Commit()
+    {
+        for (; _leavingAtCommit > 0; _leavingAtCommit--)
+        {
+            _remembered.Remove(_arrivals.Dequeue().EventId);
+        }
+
+        foreach (var arrival in _arrivedSinceCommit)
+        {
+            _arrivals.Enqueue(arrival);
+        }
+
+        _arrivedSinceCommit.Clear();
+        Volatile.Write(ref _committed, _working);
+    }
 
     /// <summary>Forgets the changes; call it when they could not be written.</summary>
-    public void Rollback() => throw new NotImplementedException();
+    public void Rollback()
+    {
+        foreach (var arrival in _arrivedSinceCommit)
+        {
+            _remembered.Remove(arrival.EventId);
+        }
 
-    /// <summary>Keeps an encoding with the snapshot, unless the user has moved on.</summary>
+        _arrivedSinceCommit.Clear();
+        _leavingAtCommit = 0;
+        _working = _committed;
+    }
+
+    /// <summary>Keeps an encoding with the snapshot, unless the user has moved on. Safe at any time.</summary>
     /// <param name="of">The snapshot that was encoded.</param>
     /// <param name="encoding">Its encoding.</param>
-    public void CacheEncoding(UserSnapshot of, Models.UserEncoding encoding) => throw new NotImplementedException();
+    public void CacheEncoding(UserSnapshot of, UserEncoding encoding)
+    {
+        var current = Snapshot;
+
+        // The version alone would not tell a user who was erased and came back from the one before.
+        while (current.Version == of.Version && current.History == of.History && ReferenceEquals(current.Attributes, of.Attributes))
+        {
+            var seen = Interlocked.CompareExchange(ref _committed, current with { Encoding = encoding }, current);
+            if (ReferenceEquals(seen, current))
+            {
+                return;
+            }
+
+            current = seen;
+        }
+    }
+
+    private static ImmutableArray<HistoryEntry> Extend(ImmutableArray<HistoryEntry> history, HistoryEntry entry)
+    {
+        var place = 0;
+        while (place < history.Length && history[place].Timestamp > entry.Timestamp)
+        {
+            place++;
+        }
+
+        if (place == UserSnapshot.MaxHistory)
+        {
+            return history;
+        }
+
+        var kept = history.Length == UserSnapshot.MaxHistory ? history.RemoveAt(UserSnapshot.MaxHistory - 1) : history;
+        return kept.Insert(place, entry);
+    }
 }

@@ -259,45 +259,51 @@ def _read_events(
     users, items, times, labels = array("i"), array("i"), array("d"), array("B")
     label_values = {"0": 0, "1": 1}
     previous = -math.inf
-    reader = None
+    reader = csv.reader(io.StringIO(_event_text(path), newline=""), strict=True)
     try:
-        with _open_text(path) as lines:
-            reader = csv.reader(lines, strict=True)
-            columns = _event_columns(path, next(reader, None))
-            user_column, item_column, time_column, label_column = (columns.index(name) for name in _EVENT_COLUMNS)
-            for row in reader:
-                if len(row) != len(columns):
-                    if not row:
-                        continue
-                    raise DataError(path, reader.line_num, f"has {len(row)} columns; the header has {len(columns)}")
-                item = item_places.get(row[item_column])
-                if item is None:
-                    _id(path, reader.line_num, "item", row[item_column])
-                    raise DataError(path, reader.line_num, f"item {row[item_column]!r} is not in items.jsonl")
-                user = user_places.get(row[user_column])
-                if user is None:
-                    user = user_places[_id(path, reader.line_num, "user", row[user_column])] = len(user_places)
-                label = label_values.get(row[label_column])
-                if label is None:
-                    raise DataError(path, reader.line_num, f"label {row[label_column]!r} is neither 0 nor 1")
-                time = _time(path, reader.line_num, row[time_column])
-                if time < previous:
-                    raise DataError(path, reader.line_num, f"timestamp {row[time_column]} is before that of the row above; sort the rows by time")
-                previous = time
-                users.append(user)
-                items.append(item)
-                times.append(time)
-                labels.append(label)
-    except (csv.Error, UnicodeDecodeError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(path, reader.line_num + 1 if reader else 1, f"cannot be read: {error}") from error
+        columns = _event_columns(path, next(reader, None))
+        user_column, item_column, time_column, label_column = (columns.index(name) for name in _EVENT_COLUMNS)
+        for row in reader:
+            if len(row) != len(columns):
+                if not row:
+                    continue
+                raise DataError(path, reader.line_num, f"has {len(row)} columns; the header has {len(columns)}")
+            item = item_places.get(row[item_column])
+            if item is None:
+                _id(path, reader.line_num, "item", row[item_column])
+                raise DataError(path, reader.line_num, f"item {row[item_column]!r} is not in items.jsonl")
+            user = user_places.get(row[user_column])
+            if user is None:
+                user = user_places[_id(path, reader.line_num, "user", row[user_column])] = len(user_places)
+            label = label_values.get(row[label_column])
+            if label is None:
+                raise DataError(path, reader.line_num, f"label {row[label_column]!r} is neither 0 nor 1")
+            time = _time(path, reader.line_num, row[time_column])
+            if time < previous:
+                raise DataError(path, reader.line_num, f"timestamp {row[time_column]} is before that of the row above; sort the rows by time")
+            previous = time
+            users.append(user)
+            items.append(item)
+            times.append(time)
+            labels.append(label)
+    except csv.Error as error:
+        raise DataError(path, max(1, reader.line_num), f"is not CSV: {error}") from error
     if not users:
         raise DataError(path, None, "holds no event")
     return np.array(users, np.int32), np.array(items, np.int32), np.array(times, np.float64), np.array(labels, np.uint8)
 
 
-def _open_text(path: Path) -> io.TextIOBase:
-    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    return io.TextIOWrapper(opened, "utf-8", newline="")
+def _event_text(path: Path) -> str:
+    content = path.read_bytes()
+    if path.suffix == ".gz":
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise DataError(path, None, f"is not a whole gzip file: {error}") from error
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(path, content.count(b"\n", 0, error.start) + 1, "is not UTF-8") from error
 
 
 def _event_columns(path: Path, header: list[str] | None) -> list[str]:

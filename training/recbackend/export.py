@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import inspect
 import json
 import shutil
 import tempfile
@@ -31,6 +32,8 @@ FALLBACK_STRENGTH = 20.0
 # What rounding the ID tables to 16 bits may change of the validation AUC; more than that, and they stay at 32 bits.
 _AUC_NOISE = 2e-5
 _ROUNDING_ROWS = 20_000
+# Newer releases of PyTorch export by another way unless told.
+_TRACING = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
 _USER_INPUTS = ("user_embedding", "profile", "user_statistics", "history", "history_actions", "history_intervals", "history_mask")
 
 
@@ -203,6 +206,7 @@ def write_graph(
                 dynamic_axes=dynamic,
                 opset_version=OPSET,
                 do_constant_folding=True,
+                **_TRACING,
             )
     if len(expected) != len(outputs):
         raise ExportError(f"{path.name}: the module gives {len(expected)} outputs, not {', '.join(outputs)}")

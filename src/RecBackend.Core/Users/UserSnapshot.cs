@@ -32,6 +32,43 @@ public sealed record UserSnapshot
 
     /// <summary>The encoding that was last cached for this user, of whatever bundle and version; see <see cref="UserEncoding.IsFor"/>.</summary>
     public UserEncoding? Encoding { get; init; }
+
+    /// <summary>The user after an event that was not applied before: whatever is not an impression counts as an action. Without an encoding.</summary>
+    public UserSnapshot After(InteractionEvent interaction) =>
+        interaction.Type == InteractionEvent.Impression
+            ? this with { Known = true, Version = Version + 1, Encoding = null, Impressions = Impressions + 1 }
+            : this with
+            {
+                Known = true,
+                Version = Version + 1,
+                Encoding = null,
+                Clicks = Clicks + 1,
+                History = Extend(History, new(interaction.Item, interaction.Type, interaction.Timestamp)),
+            };
+
+    /// <summary>The user with other attributes. Without an encoding.</summary>
+    public UserSnapshot WithAttributes(IReadOnlyDictionary<string, string> attributes) =>
+        this with { Known = true, Version = Version + 1, Encoding = null, Attributes = attributes.ToImmutableDictionary(StringComparer.Ordinal) };
+
+    /// <summary>Whether both are the same user at the same moment, with whatever encoding. The version alone would not tell a user who was erased and came back from the one before.</summary>
+    public bool IsSameMomentAs(UserSnapshot other) => Version == other.Version && History == other.History && ReferenceEquals(Attributes, other.Attributes);
+
+    private static ImmutableArray<HistoryEntry> Extend(ImmutableArray<HistoryEntry> history, HistoryEntry entry)
+    {
+        var place = 0;
+        while (place < history.Length && history[place].Timestamp > entry.Timestamp)
+        {
+            place++;
+        }
+
+        if (place == MaxHistory)
+        {
+            return history;
+        }
+
+        var kept = history.Length == MaxHistory ? history.RemoveAt(MaxHistory - 1) : history;
+        return kept.Insert(place, entry);
+    }
 }
 
 /// <summary>One event of a history.</summary>

@@ -113,29 +113,12 @@ public sealed class UserState
         }
 
         _arrivedSinceCommit.Add(new(interaction.EventId, _clock.GetUtcNow().ToUnixTimeMilliseconds()));
-        var before = _working;
-        _working = interaction.Type == InteractionEvent.Impression
-            ? before with { Known = true, Version = before.Version + 1, Encoding = null, Impressions = before.Impressions + 1 }
-            : before with
-            {
-                Known = true,
-                Version = before.Version + 1,
-                Encoding = null,
-                Clicks = before.Clicks + 1,
-                History = Extend(before.History, new(interaction.Item, interaction.Type, interaction.Timestamp)),
-            };
+        _working = _working.After(interaction);
         return EventOutcome.Accepted;
     }
 
     /// <summary>Replaces the attributes, uncommitted.</summary>
-    public void SetAttributes(IReadOnlyDictionary<string, string> attributes) =>
-        _working = _working with
-        {
-            Known = true,
-            Version = _working.Version + 1,
-            Encoding = null,
-            Attributes = attributes.ToImmutableDictionary(StringComparer.Ordinal),
-        };
+    public void SetAttributes(IReadOnlyDictionary<string, string> attributes) => _working = _working.WithAttributes(attributes);
 
     /// <summary>What is to be written. What it calls forgotten, the next <see cref="Commit"/> forgets.</summary>
     public UserChanges Changes()
@@ -195,9 +178,7 @@ public sealed class UserState
     public void CacheEncoding(UserSnapshot of, UserEncoding encoding)
     {
         var current = Snapshot;
-
-        // The version alone would not tell a user who was erased and came back from the one before.
-        while (current.Version == of.Version && current.History == of.History && ReferenceEquals(current.Attributes, of.Attributes))
+        while (current.IsSameMomentAs(of))
         {
             var seen = Interlocked.CompareExchange(ref _committed, current with { Encoding = encoding }, current);
             if (ReferenceEquals(seen, current))
@@ -207,22 +188,5 @@ public sealed class UserState
 
             current = seen;
         }
-    }
-
-    private static ImmutableArray<HistoryEntry> Extend(ImmutableArray<HistoryEntry> history, HistoryEntry entry)
-    {
-        var place = 0;
-        while (place < history.Length && history[place].Timestamp > entry.Timestamp)
-        {
-            place++;
-        }
-
-        if (place == UserSnapshot.MaxHistory)
-        {
-            return history;
-        }
-
-        var kept = history.Length == UserSnapshot.MaxHistory ? history.RemoveAt(UserSnapshot.MaxHistory - 1) : history;
-        return kept.Insert(place, entry);
     }
 }

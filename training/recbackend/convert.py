@@ -62,7 +62,9 @@ def movielens_1m(source: Path, out: Path, protocol: str = "A", image_features: s
     A: by time. B: a fifth of the rated items is new (`RandomState(7)`). C: items of 60 to 200 rows are new; their first 60 rows are the warm-up and are not scored.
     `posters`: give the picture files by path. `image_features`: `pca128` adds the 128 given features of each poster.
     """
-    rows = list(_csv(source / "ratings.csv.gz"))
+    with gzip.open(source / "ratings.csv.gz", "rt", encoding="utf-8") as lines:
+        next(lines)
+        rows = [line.rstrip("\n").split(",") for line in lines]  # user, movie, label, time
     out.mkdir(parents=True, exist_ok=True)
     given = _poster_features(source) if image_features == "pca128" else {}
     items = []
@@ -83,8 +85,8 @@ def movielens_1m(source: Path, out: Path, protocol: str = "A", image_features: s
         items.append(item)
     _write_lines(out / "items.jsonl", items)
     _write_lines(out / "users.jsonl", _users_1m(source / "users.dat"))
-    _write_events(out / "events.csv.gz", ((row["user_id"], row["movie_id"], row["timestamp"], row["label"]) for row in rows))
-    _write_split(out, _protocol(protocol, Counter(int(row["movie_id"]) for row in rows)))
+    _write_events(out / "events.csv.gz", ((user, movie, time, label) for user, movie, label, time in rows))
+    _write_split(out, _protocol(protocol, Counter(int(row[1]) for row in rows)))
 
 
 def _protocol(name: str, counts: Counter[int]) -> dict:
@@ -159,8 +161,7 @@ def _put(item: dict, **fields: object) -> None:
 def _csv(path: Path) -> Iterable[dict[str, str]]:
     if not path.exists():
         raise DataError(path, None, "not there")
-    opened = gzip.open(path, "rt", encoding="utf-8", newline="") if path.suffix == ".gz" else path.open(encoding="utf-8", newline="")
-    with opened as lines:
+    with path.open(encoding="utf-8", newline="") as lines:
         yield from csv.DictReader(lines)
 
 
@@ -176,7 +177,7 @@ def _write_events(path: Path, rows: Iterable[tuple]) -> None:
     writer.writerow(["user", "item", "timestamp", "label"])
     writer.writerows(rows)
     # No time stamp inside: the same events give the same file.
-    path.write_bytes(gzip.compress(text.getvalue().encode("utf-8"), 9, mtime=0))
+    path.write_bytes(gzip.compress(text.getvalue().encode("utf-8"), 6, mtime=0))
 
 
 def _write_split(out: Path, split: dict) -> None:

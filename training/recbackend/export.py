@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import inspect
+import io
 import json
 import shutil
 import tempfile
@@ -141,7 +142,8 @@ def _list_lengths(features: Features) -> dict[str, int]:
 def _rounded(model: TrainedModel, features: Features) -> tuple[Replay, tuple[np.ndarray, np.ndarray]]:
     """The replay with tables of 16 bits if validation ranks as well with them, else of 32."""
     exact = Replay(model, features)
-    tables = model.item_table.astype(np.float16), model.user_table.astype(np.float16)
+    with np.errstate(over="ignore"):
+        tables = model.item_table.astype(np.float16), model.user_table.astype(np.float16)
     if not all(np.isfinite(table).all() for table in tables):  # beyond the range of 16 bits
         return exact, (exact.item_table, exact.user_table)
     rounded = Replay(model, features, *tables)
@@ -194,20 +196,12 @@ def write_graph(
     wrapped = _Positional(module, list(inputs)).eval()
     with torch.no_grad():
         expected = wrapped(*inputs.values())
-        expected = list(expected) if isinstance(expected, (tuple, list)) else [expected]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # shapes taken as constants; the check below finds those that matter
-            torch.onnx.export(
-                wrapped,
-                tuple(inputs.values()),
-                str(path),
-                input_names=list(inputs),
-                output_names=outputs,
-                dynamic_axes=dynamic,
-                opset_version=OPSET,
-                do_constant_folding=True,
-                **_TRACING,
-            )
+    expected = list(expected) if isinstance(expected, (tuple, list)) else [expected]
+    graph = _trace(wrapped, inputs, outputs, dynamic)
+    # A size that the trace took for a constant goes unnoticed until a host runs another size; a trace of other sizes shows it.
+    if graph != _trace(wrapped, _resized(inputs, dynamic), outputs, dynamic):
+        raise ExportError(f"{path.name}: the graph is only good for the sizes that it was traced with; use tensor operations in place of numbers taken from a shape")
+    path.write_bytes(graph)
     if len(expected) != len(outputs):
         raise ExportError(f"{path.name}: the module gives {len(expected)} outputs, not {', '.join(outputs)}")
     tensors = inputs | dict(zip(outputs, expected))
@@ -216,6 +210,33 @@ def write_graph(
         if not torch.isfinite(value).all():
             raise ExportError(f"{path.name}: {name} holds values that are not finite")
     return {name: value.numpy() for name, value in zip(outputs, expected)}
+
+
+def _trace(wrapped: _Positional, inputs: dict[str, Tensor], outputs: list[str], dynamic: dict[str, dict[int, str]]) -> bytes:
+    graph = io.BytesIO()
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of shapes in Python code whether they matter or not
+        torch.onnx.export(
+            wrapped,
+            tuple(inputs.values()),
+            graph,
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_axes=dynamic,
+            opset_version=OPSET,
+            do_constant_folding=True,
+            **_TRACING,
+        )
+    return graph.getvalue()
+
+
+def _resized(inputs: dict[str, Tensor], dynamic: dict[str, dict[int, str]]) -> dict[str, Tensor]:
+    """The inputs with one more entry on each dynamic axis."""
+    resized = dict(inputs)
+    for name in inputs:
+        for axis in dynamic.get(name, {}):
+            resized[name] = torch.cat([resized[name], resized[name].narrow(axis, 0, 1)], dim=axis)
+    return resized
 
 
 def _check_graph(path: Path, inputs: list[str], outputs: list[str], tensors: dict[str, Tensor], dynamic: dict[str, dict[int, str]]) -> None:

@@ -299,17 +299,19 @@ class TinyUserEncoder(nn.Module):
     def forward(
         self,
         user_embedding: Tensor,
-        profile: Tensor,
-        user_statistics: Tensor,
         history: Tensor,
         history_actions: Tensor,
         history_intervals: Tensor,
         history_mask: Tensor,
+        profile: Tensor | None = None,
+        user_statistics: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        state = torch.cat([user_embedding, *(table(profile[:, n]) for n, table in enumerate(self.profile)), user_statistics], dim=1)
+        state = [user_embedding, *(table(profile[:, n]) for n, table in enumerate(self.profile))]
+        if user_statistics is not None:
+            state.append(user_statistics)
         events = torch.cat([history, self.actions(history_actions), history_intervals.unsqueeze(2)], dim=2)
         mask = history_mask.unsqueeze(2)
-        return state, torch.cat([torch.tanh(self.history(events)) * mask, mask], dim=2)
+        return torch.cat(state, dim=1), torch.cat([torch.tanh(self.history(events)) * mask, mask], dim=2)
 
 
 class TinyRanker(nn.Module):
@@ -321,11 +323,12 @@ class TinyRanker(nn.Module):
         self.hidden = nn.Linear(row + state + context + 10, 24)
         self.top = nn.Linear(24, 1)
 
-    def forward(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor) -> Tensor:
+    def forward(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
         events, mask = history_state[:, :, :10], history_state[:, :, 10]
         weights = torch.softmax(torch.matmul(self.query(item), events.transpose(1, 2)) + (mask.unsqueeze(1) - 1) * 30, dim=2)
         attended = torch.matmul(weights * mask.unsqueeze(1), events)
-        about_user = torch.cat([user_state, context], dim=1).unsqueeze(1).expand(-1, item.shape[1], -1)
+        about_user = user_state if context is None else torch.cat([user_state, context], dim=1)
+        about_user = about_user.unsqueeze(1).expand(-1, item.shape[1], -1)
         return torch.sigmoid(self.top(torch.relu(self.hidden(torch.cat([item, about_user, attended], dim=2)))).squeeze(2))
 
 

@@ -1,0 +1,65 @@
+"""The command line: settings of a recipe, and one clear line for what is wrong."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from conftest import REPOSITORY
+from neutral import write_folder
+
+from recbackend.__main__ import UsageError, configured, main, recipe_names
+
+
+@dataclass(frozen=True)
+class Schedule:
+    epochs: int = 6
+    rate: float = 1e-3
+
+
+@dataclass(frozen=True)
+class Config:
+    width: int = 32
+    hidden: tuple[int, ...] = (64, 32)
+    name: str = "x"
+    on: bool = True
+    schedule: Schedule = field(default_factory=Schedule)
+
+
+def test_settings_are_read_in_the_type_that_the_recipe_has():
+    config = configured(Config(), ["width=8", "hidden=[5, 6, 7]", "name=12", "on=false", "schedule.rate=1", "schedule.epochs=2"])
+    assert config == Config(8, (5, 6, 7), "12", False, Schedule(2, 1.0))
+    assert isinstance(config.schedule.rate, float)
+
+
+@pytest.mark.parametrize(
+    "setting, reason",
+    [
+        ("width", "must be KEY=VALUE"),
+        ("depth=3", "no setting 'depth'"),
+        ("schedule.steps=3", "no setting 'schedule.steps'"),
+        ("schedule=3", "has parts: epochs, rate"),
+        ("width.x=3", "has no parts"),
+        ("width=3.5", "must be a int"),
+        ("width=true", "must be a int"),
+        ("hidden=a", "must be a list"),
+    ],
+)
+def test_wrong_setting_is_named(setting, reason):
+    with pytest.raises(UsageError, match=reason.replace(".", r"\.")):
+        configured(Config(), [setting])
+
+
+def test_error_is_one_line_and_exit_code_2(tmp_path, capsys):
+    write_folder(tmp_path, items=[{"id": "a"}, {"id": "a"}])
+    assert main(["validate", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error == f"rec validate: {tmp_path / 'items.jsonl'}:2: item 'a' was already on line 1\n"
+
+
+def test_unknown_recipe_lists_the_known_ones(tmp_path, capsys):
+    assert main(["train", "magic", "--data", str(tmp_path), "--out", str(tmp_path / "b")]) == 2
+    assert capsys.readouterr().err == f"rec train: no recipe 'magic'; there are {', '.join(recipe_names())}\n"
+
+
+def test_valid_data_is_described(capsys):
+    assert main(["validate", str(REPOSITORY / "tests" / "golden" / "tiny-data")]) == 0
+    assert "50 items, 20 users, 400 events (train 320, validation 40, test 40)" in capsys.readouterr().err

@@ -1,0 +1,103 @@
+"""Converters give valid data, nothing that may not be passed on, and nothing of the future."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY
+
+from recbackend import convert, data
+from recbackend.data import HELD_OUT, TEST, TRAIN, VALID
+
+SAMPLE = REPOSITORY / "samples" / "movielens"
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A made-up MovieLens latest-small of 40 ratings."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    ratings = [f"{n % 5 + 1},{n % 4 + 1},{(n % 10 + 1) / 2},{1000 + n // 2}" for n in range(40)]
+    (folder / "ratings.csv").write_text("userId,movieId,rating,timestamp\n" + "\n".join(reversed(ratings)) + "\n")
+    (folder / "movies.csv").write_text(
+        'movieId,title,genres\n1,"Comedy, The (1995)",Comedy|Drama\n2,Odd Title,(no genres listed)\n3,Série (2006–2007) ,Drama\n4,Blade (Runner) (1982),Sci-Fi\n'
+    )
+    (folder / "tags.csv").write_text("userId,movieId,tag,timestamp\n1,1,Funny ,1001\n2,1,funny,1002\n2,1,a  b,1003\n3,1,too late,1017\n")
+    content = {"movieId": 2, "abstract_dbpedia": "About\n it.", "overview_tmdb": "secret", "plot_full": "secret", "director": "secret", "actors": "secret"}
+    (folder / "content.jsonl").write_text(json.dumps(content) + "\n")
+    return folder
+
+
+def test_small_set_is_converted(source, tmp_path):
+    convert.movielens_small(source, tmp_path / "out")
+    dataset = data.read(tmp_path / "out")
+    items = {item.id: item for item in dataset.items}
+    assert items["1"].title == "Comedy, The" and items["1"].attributes == {"year": "1995"} and items["1"].categories == ("Comedy", "Drama")
+    assert items["2"].title == "Odd Title" and items["2"].categories == () and items["2"].text == "About it."
+    assert items["3"].title == "Série" and items["3"].attributes == {"year": "2006"}
+    assert items["4"].title == "Blade (Runner)"
+    assert np.bincount(dataset.split).tolist() == [32, 4, 4]
+    assert dataset.label.sum() == sum((n % 10 + 1) / 2 >= 4 for n in range(40))
+
+
+def test_tags_given_after_the_training_part_are_left_out(source, tmp_path):
+    convert.movielens_small(source, tmp_path / "out")
+    assert data.read(tmp_path / "out").items[0].tags == ("funny", "a b")
+
+
+def test_text_that_may_not_be_passed_on_is_left_out(source, tmp_path):
+    convert.movielens_small(source, tmp_path / "out")
+    assert all(b"secret" not in path.read_bytes() for path in (tmp_path / "out").iterdir() if path.suffix != ".gz")
+
+
+def test_conversion_is_reproducible(source, tmp_path):
+    for name in ("one", "two"):
+        convert.movielens_small(source, tmp_path / name)
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_sample_is_what_the_converter_makes(shared_data, tmp_path):
+    convert.movielens_small(shared_data / "ml-latest-small", tmp_path)
+    for path in tmp_path.iterdir():
+        assert path.read_bytes() == (SAMPLE / path.name).read_bytes()
+
+
+def test_sample_is_valid_small_and_attributed():
+    dataset = data.read(SAMPLE)
+    assert (len(dataset.items), dataset.rows) == (9742, 100836)
+    files = [path for path in SAMPLE.iterdir() if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 6_000_000
+    assert {"ATTRIBUTION.md", "MOVIELENS-README.txt"} <= {path.name for path in files}
+    assert not any(item.image for item in dataset.items)
+
+
+def test_sample_tells_nothing_that_was_only_known_later(shared_data):
+    valid_from = json.loads((SAMPLE / "split.json").read_text())["valid_from"]
+    with (shared_data / "ml-latest-small" / "tags.csv").open(encoding="utf-8") as lines:
+        given = {(row["movieId"], " ".join(row["tag"].split()).lower()) for row in csv.DictReader(lines) if int(row["timestamp"]) < valid_from}
+    for item in data.read(SAMPLE).items:
+        assert all((item.id, tag) in given for tag in item.tags)
+
+
+def test_protocol_of_new_items_has_the_published_size(shared_data, tmp_path):
+    convert.movielens_1m(shared_data / "ml-1m", tmp_path, "B", posters=False)
+    dataset = data.read(tmp_path)
+    assert len(dataset.held_out_items) == 729 and (dataset.split == TEST).sum() == 201_335
+
+
+def test_protocol_of_time_has_the_published_sizes_and_pictures(shared_data, tmp_path):
+    convert.movielens_1m(shared_data / "ml-1m", tmp_path, "A", image_features="pca128")
+    dataset = data.read(tmp_path)
+    assert np.bincount(dataset.split).tolist() == [799_835, 99_981, 99_980]
+    assert sum(item.image is not None for item in dataset.items) == sum(item.image_features is not None for item in dataset.items) == 3402
+    assert all(set(profile) == {"gender", "age", "occupation"} for profile in dataset.profiles)
+
+
+def test_warm_up_of_new_items_is_held_out(shared_data, tmp_path):
+    convert.movielens_1m(shared_data / "ml-1m", tmp_path, "C", posters=False)
+    dataset = data.read(tmp_path)
+    new = np.array([item.id in dataset.held_out_items for item in dataset.items])[dataset.item]
+    assert np.bincount(dataset.item[dataset.split == HELD_OUT]).max() == 60
+    assert (dataset.split[new] >= TEST).all() and np.isin(dataset.split[~new], [TRAIN, VALID]).all()

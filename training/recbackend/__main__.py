@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import importlib
 import json
+import os
 import pkgutil
 import shlex
 import sys
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (DataError, UsageError, ValueError, OSError) as error:
+    except (DataError, UsageError, OSError, FloatingPointError) as error:
         print(f"rec {options.verb}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -92,6 +93,7 @@ def _train(options: argparse.Namespace) -> None:
 
     recipe = _recipe(options.recipe)
     config = configured(recipe.Config(), _settings(options))
+    check_out(options.out)
     started = time.monotonic()
     dataset = data.read(options.data)
     _describe(dataset)
@@ -107,6 +109,20 @@ def _train(options: argparse.Namespace) -> None:
     for part, values in manifest["metrics"].items():
         print(f"{part}: " + ", ".join(f"{name} {value}" for name, value in values.items()))
     print(f"bundle {manifest['version']} in {options.out}, {_size(options.out) / 1e6:.1f} MB, after {time.monotonic() - started:.0f} s")
+
+
+def check_out(out: Path) -> None:
+    """UsageError now rather than after the training: `out` must be writable, and what it replaces must be a bundle."""
+    if out.is_dir() and any(out.iterdir()) and not (out / "manifest.json").is_file():
+        raise UsageError(f"{out} is a folder that is no bundle; it would be deleted. Choose another --out")
+    if out.suffix == ".zip" and out.is_dir():
+        raise UsageError(f"{out} is a folder; --out must be a file if it ends in .zip")
+    if out.suffix != ".zip" and out.is_file():
+        raise UsageError(f"{out} is a file; --out must be a folder, or end in .zip")
+    folder = out.absolute().parent
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{folder} is not writable")
 
 
 def _settings(options: argparse.Namespace) -> list[str]:
@@ -132,8 +148,9 @@ def _feature_options(options: argparse.Namespace, config: Any, default: Any) -> 
 
 
 def _command(options: argparse.Namespace) -> str:
-    """The command that trains this model again, as one would type it; paths by their last part, which is what another machine shares."""
-    words = ["rec", "train", options.recipe, "--data", options.data.name, "--out", options.out.name, "--seed", str(options.seed)]
+    """The command that trains this model again. Of an absolute path only the last part stays: the rest is of this machine alone."""
+    data_path, out = (path.name if path.is_absolute() else str(path) for path in (options.data, options.out))
+    words = ["rec", "train", options.recipe, "--data", data_path, "--out", out, "--seed", str(options.seed)]
     flags = ("no_statistics", "no_time_context", "no_text", "no_images")
     words += [f"--{flag.replace('_', '-')}" for flag in flags if getattr(options, flag)]
     if options.text_length:

@@ -1,6 +1,6 @@
 """Pictures to tensors, the definition that docs/bundle-format.md section 4 points to.
 
-1. Decode JPEG or PNG to 8-bit RGB. Grey is replicated; a palette is looked up. With alpha a (0-255), each channel c becomes
+1. Decode JPEG or PNG to 8-bit RGB. Grey is replicated; a palette is looked up; of samples with 16 bits the upper 8 count. No orientation tag is obeyed. With alpha a (0-255), each channel c becomes
    `(c · a + 255 · (255 − a)) / 255`, a real number: nothing is rounded between decoding and the end.
 2. Resize each axis by itself, rows first (height), then columns (width). From n to m samples:
    - m < n, area averaging: output i covers the input interval [i·n/m, (i+1)·n/m); it is the mean over that interval, input
@@ -21,6 +21,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .data import DataError
+
 FORMATS = ("JPEG", "PNG")
 
 
@@ -40,7 +42,7 @@ def decode(content: bytes) -> np.ndarray:
         with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
             has_alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
             if picture.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips instead of scaling
-                grey = np.asarray(picture, np.float64) // 256
+                grey = np.asarray(picture).astype(np.float64) // 256
                 return np.repeat(grey[:, :, None], 3, axis=2)
             pixels = np.asarray(picture.convert("RGBA" if has_alpha else "RGB"), np.float64)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -83,8 +85,8 @@ def to_tensor(content: bytes, spec: ImageSpec) -> np.ndarray:
 
 
 def load(path: Path, spec: ImageSpec) -> np.ndarray:
-    """`to_tensor` of a file; the ValueError names it."""
+    """`to_tensor` of a file; a DataError names it."""
     try:
         return to_tensor(path.read_bytes(), spec)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise DataError(path, None, str(error)) from error

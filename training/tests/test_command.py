@@ -6,7 +6,9 @@ import pytest
 from conftest import REPOSITORY
 from neutral import write_folder
 
-from recbackend.__main__ import UsageError, configured, main, recipe_names
+from recbackend.__main__ import UsageError, check_out, configured, main, recipe_names
+from recbackend.data import DataError, read
+from recbackend.features import build
 
 
 @dataclass(frozen=True)
@@ -63,3 +65,21 @@ def test_unknown_recipe_lists_the_known_ones(tmp_path, capsys):
 def test_valid_data_is_described(capsys):
     assert main(["validate", str(REPOSITORY / "tests" / "golden" / "tiny-data")]) == 0
     assert "50 items, 20 users, 400 events (train 320, validation 40, test 40)" in capsys.readouterr().err
+
+
+def test_folder_that_is_no_bundle_is_never_replaced(tmp_path):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.txt").write_text("x")
+    with pytest.raises(UsageError, match="is no bundle"):
+        check_out(tmp_path / "precious")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "manifest.json").write_text("{}")
+    check_out(tmp_path / "old")
+    check_out(tmp_path / "new" / "bundle.zip")
+
+
+def test_damaged_picture_names_its_file(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    write_folder(tmp_path, items=[{"id": "a", "image": "a.png"}, {"id": "b"}, {"id": "c"}])
+    with pytest.raises(DataError, match="a.png: not a JPEG or PNG"):
+        build(read(tmp_path))

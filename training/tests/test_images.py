@@ -36,6 +36,12 @@ def test_constant_pictures_stay_constant():
         np.testing.assert_allclose(resize(np.full((*size, 3), 77.0), 9, 11), 77.0)
 
 
+def test_grey_of_16_bits_counts_with_its_upper_8():
+    content = io.BytesIO()
+    Image.fromarray(np.array([[0x1234, 0xFFFF]], np.uint16)).save(content, "PNG")
+    assert decode(content.getvalue())[0].tolist() == [[0x12] * 3, [0xFF] * 3]
+
+
 def test_transparent_pixels_are_white():
     assert decode(png([[[10, 20, 30, 0], [10, 20, 30, 255], [0, 0, 0, 51]]], "RGBA"))[0].tolist() == [[255, 255, 255], [10, 20, 30], [204, 204, 204]]
 

@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace RecBackend.Client;
 
 /// <summary>The model bundles of a server.</summary>
@@ -38,15 +40,28 @@ public sealed record Job
     /// <summary>The job's ID.</summary>
     public required string Id { get; init; }
 
-    /// <summary><c>running</c>, <c>succeeded</c> or <c>failed</c>.</summary>
-    public string? State { get; init; }
+    /// <summary><c>running</c>, <c>succeeded</c>, <c>failed</c> or <c>cancelled</c>.</summary>
+    public required string State { get; init; }
 
     /// <summary>Entries done.</summary>
     public long Done { get; init; }
 
-    /// <summary>Entries in all.</summary>
-    public long Total { get; init; }
+    /// <summary>Entries in all; null while not known.</summary>
+    public long? Total { get; init; }
 
-    /// <summary>Why it failed.</summary>
-    public string? Error { get; init; }
+    /// <summary>Why it failed; null if it did not.</summary>
+    public JobFailure? Failure { get; init; }
+
+    /// <summary>Whether it is over.</summary>
+    [JsonIgnore]
+    public bool Ended => State != "running";
+
+    /// <summary>Whether it did what it was started for.</summary>
+    [JsonIgnore]
+    public bool Succeeded => State == "succeeded";
 }
+
+/// <summary>Why a job ended early.</summary>
+/// <param name="Code">Stable code.</param>
+/// <param name="Detail">In words.</param>
+public sealed record JobFailure(string Code, string? Detail);

@@ -1,0 +1,33 @@
+namespace RecBackend.Cli.Up;
+
+/// <summary>Where the parts of the product lie: this program runs out of the checkout that it was built in.</summary>
+internal static class Installation
+{
+    private const string Solution = "RecBackend.sln";
+
+    /// <summary>The checkout's root.</summary>
+    public static string Root { get; } = FindRoot();
+
+    /// <summary>The server's dll.</summary>
+    public static string Server => Output("src/RecBackend.Server", "RecBackend.Server.dll");
+
+    /// <summary>The gateway's dll.</summary>
+    public static string Gateway => Output("gateway/RecBackend.Gateway", "RecBackend.Gateway.dll");
+
+    // bin/Release/net10.0 of this program, and so of the others, which are built with it.
+    private static string Output(string project, string assembly) =>
+        Path.Combine(Root, project, Path.GetRelativePath(Path.Combine(Root, "src/RecBackend.Cli"), AppContext.BaseDirectory), assembly);
+
+    private static string FindRoot()
+    {
+        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
+        {
+            if (File.Exists(Path.Combine(folder.FullName, Solution)))
+            {
+                return folder.FullName;
+            }
+        }
+
+        throw new CommandException($"{AppContext.BaseDirectory} is not inside a checkout of RecBackend: {Solution} is in no folder above it");
+    }
+}

@@ -1,0 +1,191 @@
+using System.Diagnostics;
+using RecBackend.Cli.Data;
+using RecBackend.Cli.Loading;
+using RecBackend.Cli.Models;
+using RecBackend.Client;
+
+namespace RecBackend.Cli.Up;
+
+/// <summary>A server and a gateway as child processes on loopback, filled with a data set and a bundle.</summary>
+internal sealed class LocalStack(UpOptions options)
+{
+    private const int ProbeItems = 100;
+
+    private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(5);
+    private static readonly TimeSpan ProbeLimit = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan Moment = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>Starts everything, says when it is ready, and runs until <paramref name="cancellation"/>; then stops the children.</summary>
+    /// <exception cref="CommandException">It cannot start, or a child has died.</exception>
+    public async Task RunAsync(CancellationToken cancellation)
+    {
+        var data = DataFolder.Open(options.Data);
+        var bundle = BundleFile.Open(options.Bundle);
+        Loopback.RequireFree(options.Port);
+        Directory.CreateDirectory(options.State);
+        using var stateLock = LockState();
+
+        var serverAddress = new Uri($"http://127.0.0.1:{Loopback.FreePort()}/");
+        var gatewayAddress = new Uri($"http://127.0.0.1:{options.Port}/");
+        await using var server = StartServer(serverAddress);
+        await using var gateway = StartGateway(gatewayAddress, serverAddress);
+
+        using var running = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var work = ServeAsync(serverAddress, gatewayAddress, data, bundle, running.Token);
+        var childEnded = Task.WhenAny(server.Exited, gateway.Exited);
+        await Task.WhenAny(work, childEnded);
+
+        // Ctrl-C reaches the children too, perhaps before this process has taken note; and a call fails a moment before the end of its child is noticed.
+        await Task.WhenAny(Task.Delay(Moment, CancellationToken.None), Task.Delay(Timeout.Infinite, cancellation));
+        if (cancellation.IsCancellationRequested)
+        {
+            await Console.Error.WriteLineAsync("rec: stopping");
+            await work.ContinueWith(_ => { }, TaskScheduler.Default);
+            return;
+        }
+
+        if (childEnded.IsCompleted)
+        {
+            await running.CancelAsync();
+            await work.ContinueWith(_ => { }, TaskScheduler.Default);
+            throw (server.Exited.IsCompleted ? server : gateway).EndedTooEarly();
+        }
+
+        await work;
+    }
+
+    private async Task ServeAsync(Uri serverAddress, Uri gatewayAddress, DataFolder data, BundleFile bundle, CancellationToken cancellation)
+    {
+        await FillAsync(serverAddress, data, bundle, cancellation);
+        await ProbeAsync(gatewayAddress, data, cancellation);
+        Console.WriteLine($"ready {gatewayAddress.GetLeftPart(UriPartial.Authority)}");
+        await Task.Delay(Timeout.Infinite, cancellation);
+    }
+
+    private FileStream LockState()
+    {
+        var path = Path.Combine(options.State, "up.lock");
+        try
+        {
+            return new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException e)
+        {
+            throw new CommandException($"another `rec up` uses {options.State}: stop it, or name another folder with --state", e);
+        }
+    }
+
+    private ChildProcess StartServer(Uri address) => ChildProcess.Start(
+        "server",
+        Installation.Server,
+        [
+            "--urls", address.GetLeftPart(UriPartial.Authority),
+            "--RecBackend:State", Path.Combine(options.State, "server"),
+            "--RecBackend:Development", "true",
+        ],
+        Path.Combine(options.State, "server.log"));
+
+    private ChildProcess StartGateway(Uri address, Uri server) => ChildProcess.Start(
+        "gateway",
+        Installation.Gateway,
+        [
+            "--urls", address.GetLeftPart(UriPartial.Authority),
+            "--Gateway:Destinations:0", server.GetLeftPart(UriPartial.Authority),
+            "--RecBackend:Development", "true",
+        ],
+        Path.Combine(options.State, "gateway.log"));
+
+    private async Task FillAsync(Uri serverAddress, DataFolder data, BundleFile bundle, CancellationToken cancellation)
+    {
+        using var client = new RecBackendClient(serverAddress);
+        await UntilAsync(StartLimit, "the server did not start", async () => await client.IsLiveAsync(cancellation), cancellation);
+
+        // The bundle first: items are then encoded as they come in, where progress is visible.
+        await ActivateAsync(client, bundle, cancellation);
+        await LoadAsync(client, data, cancellation);
+    }
+
+    private static async Task ActivateAsync(RecBackendClient client, BundleFile bundle, CancellationToken cancellation)
+    {
+        var models = await client.ListModelsAsync(cancellation);
+        if (models.Active == bundle.Version)
+        {
+            return;
+        }
+
+        if (models.Models.All(model => model.Version != bundle.Version))
+        {
+            await using var zip = bundle.OpenZip();
+            await client.PushModelAsync(zip, cancellation);
+        }
+
+        await Activation.WaitAsync(client, await client.ActivateModelAsync(bundle.Version, cancellation), $"activating {bundle.Version}", cancellation);
+    }
+
+    private async Task LoadAsync(RecBackendClient client, DataFolder data, CancellationToken cancellation)
+    {
+        var fingerprint = data.ComputeFingerprint();
+        var loaded = LoadedData.Read(options.State, fingerprint);
+        if (!loaded.HasItems)
+        {
+            var (stored, rejected) = await CatalogLoader.LoadItemsAsync(client, data.Items, cancellation);
+            if (stored == 0)
+            {
+                throw new CommandException($"{data.Items}: no item could be stored ({rejected} rejected)");
+            }
+
+            if (data.Users is not null)
+            {
+                await CatalogLoader.LoadUsersAsync(client, data.Users, cancellation);
+            }
+
+            loaded.Record(0);
+        }
+
+        var rows = EventsFile.Read(data.Events);
+        var split = Split.Read(data, rows);
+        await HistoryLoader.LoadAsync(client, data.Events, rows, split, new EventSource(fingerprint), loaded.Rows, loaded.Record, cancellation);
+    }
+
+    /// <summary>Waits until a ranking through the gateway is answered by the model.</summary>
+    private static async Task ProbeAsync(Uri gatewayAddress, DataFolder data, CancellationToken cancellation)
+    {
+        var request = new RankRequest
+        {
+            User = "rec-up-probe",
+            Items = [.. ItemsFile.ReadItems(data.Items).Take(ProbeItems).Select(entry => entry.Item.Id)],
+        };
+        using var client = new RecBackendClient(gatewayAddress);
+        var last = "no answer";
+        await UntilAsync(ProbeLimit, "no ranking was answered by the model", async () =>
+        {
+            try
+            {
+                var ranking = await client.RankAsync(request, cancellation);
+                last = $"mode {ranking.Mode} {ranking.Reason}, {ranking.Items.Count} ranked";
+                return ranking.ByModel && ranking.Items.Count > 0;
+            }
+            catch (Exception e) when (e is HttpRequestException or ProblemException)
+            {
+                last = e.Message;
+                return false;
+            }
+        }, cancellation, () => last);
+    }
+
+    private static async Task UntilAsync(
+        TimeSpan limit, string otherwise, Func<Task<bool>> condition, CancellationToken cancellation, Func<string>? last = null)
+    {
+        var clock = Stopwatch.StartNew();
+        while (!await condition())
+        {
+            if (clock.Elapsed > limit)
+            {
+                throw new CommandException($"{otherwise} within {limit.TotalSeconds} s{(last is null ? "" : $" (last: {last()})")}");
+            }
+
+            await Task.Delay(PollInterval, cancellation);
+        }
+    }
+}

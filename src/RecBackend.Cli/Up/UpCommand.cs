@@ -1,0 +1,43 @@
+using System.CommandLine;
+
+namespace RecBackend.Cli.Up;
+
+/// <summary><c>rec up</c>: server and gateway on this machine, with a catalogue and a model, until it is told to stop.</summary>
+internal static class UpCommand
+{
+    private const int DefaultPort = 8080;
+
+    public static Command Create()
+    {
+        var data = new Option<string?>("--data") { Description = "Folder of a data set in the neutral form. [default: samples/movielens]" };
+        var bundle = new Option<string?>("--bundle") { Description = "The model bundle: its folder, or a zip. [default: the folder `bundle` of the data]" };
+        var port = new Option<int>("--port") { Description = "The gateway's port.", DefaultValueFactory = _ => DefaultPort };
+        port.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<int>() is < 1 or > ushort.MaxValue)
+            {
+                result.AddError("--port must be between 1 and 65535");
+            }
+        });
+        var state = new Option<string?>("--state") { Description = "Where users, items and bundles are kept between runs. [default: recbackend in the user's data folder]" };
+        var command = new Command("up", "Start server and gateway on this machine in development mode, load a data set and a model, and rank until Ctrl-C.")
+        {
+            data, bundle, port, state,
+        };
+        command.SetAction(async (parsed, cancellation) =>
+        {
+            var folder = Path.GetFullPath(parsed.GetValue(data) ?? Path.Combine(Installation.Root, "samples", "movielens"));
+            var options = new UpOptions(
+                folder,
+                Path.GetFullPath(parsed.GetValue(bundle) ?? Path.Combine(folder, "bundle")),
+                parsed.GetValue(port),
+                Path.GetFullPath(parsed.GetValue(state) ?? DefaultState()));
+            await new LocalStack(options).RunAsync(cancellation);
+            return 0;
+        });
+        return command;
+    }
+
+    private static string DefaultState() =>
+        Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.Create), "recbackend");
+}

@@ -1,0 +1,8 @@
+namespace RecBackend.Cli.Up;
+
+/// <summary>What <c>rec up</c> was asked for, with paths made absolute.</summary>
+/// <param name="Data">Folder of the data set.</param>
+/// <param name="Bundle">The bundle: folder or zip.</param>
+/// <param name="Port">The gateway's port.</param>
+/// <param name="State">Folder of everything that outlives the command.</param>
+internal sealed record UpOptions(string Data, string Bundle, int Port, string State);

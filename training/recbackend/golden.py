@@ -76,7 +76,7 @@ def tokenizer_vectors() -> dict:
             piece = sample[begin : begin + rng.randint(1, 14)]
             pieces.append(rng.choice([piece, piece.upper(), piece[::-1]]))
         texts.append(rng.choice(["", " ", "-", "\u0301"]).join(pieces))
-    documents = [["Title", "tag, other tag", "Some text of it."], ["", "", ""], ["only"], ["", "tags", ""], ["a", "", "b"], ["title " * 20, "tags", "text"]]
+    documents = [["Title", "tag, other tag", "Some text of it."], ["", "", ""], ["only"], ["", "tags", ""], ["a", "", "b"], [" ", "a"], ["!", "\n", "!"], ["title " * 20, "tags", "text"]]
     return {
         "merges": tokenizer.merges,
         "texts": [{"text": text, "ids": tokenizer.encode(text)} for text in texts],

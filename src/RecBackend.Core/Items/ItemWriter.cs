@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using RecBackend.Core.Jobs;
 using RecBackend.Core.Models;
 using RecBackend.Core.Users;
@@ -18,53 +19,194 @@ public sealed record EmbeddingWrite(string Id, string? Bundle, float[] Values);
 /// <param name="Rejected">The others, by place in the batch.</param>
 public sealed record WriteReceipt(int Stored, IReadOnlyList<RejectedEntry> Rejected);
 
-/// <summary>Largest content that is accepted.</summary>
-public sealed record ItemLimits
-{
-    /// <summary>Characters of a title.</summary>
-    public int Title { get; init; } = 1_000;
-
-    /// <summary>Characters of a text.</summary>
-    public int Text { get; init; } = 100_000;
-
-    /// <summary>Categories of an item.</summary>
-    public int Categories { get; init; } = 64;
-
-    /// <summary>Tags of an item.</summary>
-    public int Tags { get; init; } = 256;
-
-    /// <summary>Attributes of an item.</summary>
-    public int Attributes { get; init; } = 64;
-
-    /// <summary>Characters of a category, a tag, an attribute's name or its value.</summary>
-    public int Label { get; init; } = 256;
-
-    /// <summary>Bytes of an image file.</summary>
-    public int Image { get; init; } = 8 * 1024 * 1024;
-
-    /// <summary>Floats of image features.</summary>
-    public int ImageFeatures { get; init; } = 8_192;
-}
-
 /// <summary>The way of items into an engine: checks content, computes representations with the active bundle, stores both. One bad entry does not stop the others.</summary>
-public sealed class ItemWriter
+public sealed class ItemWriter(IItemDirectory items, ModelDirectory models, ItemLimits limits)
 {
-    /// <summary>Writes to <paramref name="items"/> with the active bundle of <paramref name="models"/>.</summary>
-    public ItemWriter(IItemDirectory items, ModelDirectory models, ItemLimits limits) => throw new NotImplementedException();
+    // Large enough for a store to group its commits, small enough to give others a turn at the encoder.
+    private const int Batch = 32;
+
+    private readonly RepresentationWriter _representations = new(items);
 
     /// <summary>
     /// Stores contents with their representations. Codes of rejected entries: <c>item_id_invalid</c>, <c>title_too_long</c>, <c>text_too_long</c>, <c>too_many_categories</c>, <c>too_many_tags</c>,
-    /// <c>too_many_attributes</c>, <c>label_invalid</c>, <c>image_too_large</c>, and those of <see cref="ContentProblem"/>.
+    /// <c>too_many_attributes</c>, <c>label_invalid</c>, <c>image_too_large</c>, <c>image_features_too_long</c>, and those of <see cref="ContentProblem"/>.
     /// </summary>
-    public ValueTask<WriteReceipt> UpsertAsync(IReadOnlyList<ItemWrite> writes, CancellationToken cancellation) => throw new NotImplementedException();
+    /// <param name="writes">The contents. The same ID twice leaves the later one.</param>
+    /// <param name="cancellation">Stops between batches; what was stored stays.</param>
+    public async ValueTask<WriteReceipt> UpsertAsync(IReadOnlyList<ItemWrite> writes, CancellationToken cancellation)
+    {
+        var rejected = new List<RejectedEntry>();
+        var stored = 0;
+        using var lease = models.Lease();
+        var model = lease.Serving?.Model;
+        foreach (var batch in writes.Index().Chunk(Batch))
+        {
+            var accepted = new List<ItemWrite>(batch.Length);
+            foreach (var (index, write) in batch)
+            {
+                if ((limits.Check(write) ?? model?.Check(write.Content)) is { } problem)
+                {
+                    rejected.Add(new(index, problem.Code, problem.Detail));
+                }
+                else
+                {
+                    accepted.Add(write);
+                }
+            }
 
-    /// <summary>Stores representations from outside. Codes: <c>embedding_length</c>, <c>embedding_not_finite</c>, <c>embedding_bundle</c>, <c>item_unknown</c>, <c>item_id_invalid</c>.</summary>
-    public ValueTask<WriteReceipt> SetEmbeddingsAsync(IReadOnlyList<EmbeddingWrite> writes, CancellationToken cancellation) => throw new NotImplementedException();
+            await StoreAsync(accepted, model, cancellation);
+            stored += accepted.Count;
+        }
 
-    /// <summary>Recomputes the representations of the listed items, or computes them for all items that lack one; the work of a job.</summary>
+        await models.CatchUpAsync(model?.Layout.Version, cancellation);
+        return new(stored, rejected);
+    }
+
+    /// <summary>
+    /// Stores representations from outside. Codes of rejected entries: <c>embedding_bundle</c>, <c>embedding_length</c>, <c>embedding_not_finite</c>, <c>item_unknown</c>, <c>item_id_invalid</c>.
+    /// </summary>
+    /// <param name="writes">The representations.</param>
+    /// <param name="cancellation">Gives up before anything is stored.</param>
+    public async ValueTask<WriteReceipt> SetEmbeddingsAsync(IReadOnlyList<EmbeddingWrite> writes, CancellationToken cancellation)
+    {
+        var rejected = new List<RejectedEntry>();
+        var accepted = new List<(int Index, RepresentationUpdate Update)>(writes.Count);
+        var active = models.Status.Active;
+        foreach (var (index, write) in writes.Index())
+        {
+            var bundle = write.Bundle ?? active;
+            if (Check(write, bundle) is { } problem)
+            {
+                rejected.Add(new(index, problem.Code, problem.Detail));
+            }
+            else
+            {
+                accepted.Add((index, new(write.Id, new(bundle!, write.Values, RepresentationSource.External), IfVersion: null)));
+            }
+        }
+
+        var applied = await items.SetRepresentationsAsync([.. accepted.Select(one => one.Update)], cancellation);
+        foreach (var (one, wasApplied) in accepted.Zip(applied))
+        {
+            if (!wasApplied)
+            {
+                rejected.Add(new(one.Index, "item_unknown", "There is no item of this ID; put its content first."));
+            }
+        }
+
+        rejected.Sort((a, b) => a.Index.CompareTo(b.Index));
+        return new(writes.Count - rejected.Count, rejected);
+    }
+
+    /// <summary>Recomputes the representations of the listed items, or computes them for all items that lack one; the work of a job. Representations from outside stay.</summary>
     /// <param name="ids">The items, or null for all that lack one.</param>
     /// <param name="progress">Where progress and the items that failed are told.</param>
     /// <param name="cancellation">Stops between batches; what was stored stays.</param>
     /// <exception cref="OperationRefusedException"><c>no_active_bundle</c>.</exception>
-    public Task WarmAsync(IReadOnlyList<string>? ids, JobProgress progress, CancellationToken cancellation) => throw new NotImplementedException();
+    public async Task WarmAsync(IReadOnlyList<string>? ids, JobProgress progress, CancellationToken cancellation)
+    {
+        using var lease = models.Lease();
+        var model = lease.Serving?.Model ?? throw new OperationRefusedException("no_active_bundle", "Representations are made by the active bundle; activate one first.");
+        var wanted = ids is null ? LackingAsync(model.Layout.Version, progress, cancellation) : ListedAsync(ids, model.Layout.Version, progress, cancellation);
+        var batch = new List<ItemRecord>(Batch);
+        await foreach (var record in wanted)
+        {
+            batch.Add(record);
+            if (batch.Count == Batch)
+            {
+                await EncodeAsync();
+            }
+        }
+
+        await EncodeAsync();
+
+        async Task EncodeAsync()
+        {
+            await _representations.EncodeAsync(model, batch, progress, cancellation);
+            progress.Advance(batch.Count);
+            batch.Clear();
+        }
+    }
+
+    private async Task StoreAsync(List<ItemWrite> writes, IModel? model, CancellationToken cancellation)
+    {
+        if (writes.Count == 0)
+        {
+            return;
+        }
+
+        var width = model?.Layout.Representation ?? 0;
+        var vectors = new float[writes.Count * width];
+        if (model is not null)
+        {
+            await model.EncodeItemsAsync([.. writes.Select(write => write.Content)], vectors, cancellation);
+        }
+
+        await items.UpsertAsync([.. writes.Select(Upsert)], cancellation);
+
+        ItemUpsert Upsert(ItemWrite write, int place) => new(
+            write.Id,
+            write.Content,
+            model is null ? null : new(model.Layout.Version, vectors.AsSpan(place * width, width).ToArray(), RepresentationSource.Computed));
+    }
+
+    private ContentProblem? Check(EmbeddingWrite write, string? bundle)
+    {
+        if (!EntityId.IsValid(write.Id))
+        {
+            return new("item_id_invalid", ItemLimits.IdRule);
+        }
+
+        if (bundle is null || models.LayoutOf(bundle) is not { } layout)
+        {
+            return new("embedding_bundle", bundle is null ? "No bundle is active." : $"The bundle '{bundle}' is neither active nor the one before it nor being activated.");
+        }
+
+        if (write.Values.Length != layout.Representation)
+        {
+            return new("embedding_length", $"The representations of '{bundle}' have {layout.Representation} floats, not {write.Values.Length}.");
+        }
+
+        var place = Array.FindIndex(write.Values, value => !float.IsFinite(value));
+        return place >= 0 ? new("embedding_not_finite", $"The float at place {place} is {write.Values[place]}.") : null;
+    }
+
+    private async IAsyncEnumerable<ItemRecord> LackingAsync(string bundle, JobProgress progress, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        progress.Total = await items.CountAsync(cancellation);
+        await foreach (var record in items.ReadAllAsync(cancellation))
+        {
+            if (record.RepresentationFor(bundle) is null)
+            {
+                yield return record;
+            }
+            else
+            {
+                progress.Advance(1);
+            }
+        }
+    }
+
+    private async IAsyncEnumerable<ItemRecord> ListedAsync(
+        IReadOnlyList<string> ids, string bundle, JobProgress progress, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        progress.Total = ids.Count;
+        foreach (var id in ids)
+        {
+            var record = await items.GetAsync(id, cancellation);
+            if (record is null)
+            {
+                progress.Report(new(id, "item_unknown", "There is no item of this ID."));
+            }
+
+            if (record is null || record.RepresentationFor(bundle)?.Source == RepresentationSource.External)
+            {
+                progress.Advance(1);
+            }
+            else
+            {
+                yield return record;
+            }
+        }
+    }
 }

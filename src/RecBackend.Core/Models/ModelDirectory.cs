@@ -21,8 +21,8 @@ public sealed record ModelDirectoryOptions
 /// <param name="Preparing">Version that is being made ready, or null.</param>
 /// <param name="Items">Items in the catalogue that answers.</param>
 /// <param name="CatalogVersion">The highest item version in it.</param>
-/// <param name="Memory">Memory of all catalogues.</param>
-/// <param name="Problem">Why the recorded active bundle could not be loaded at start, or null.</param>
+/// <param name="Memory">Memory of all catalogues, in bytes.</param>
+/// <param name="Problem">Why a recorded bundle could not be loaded at start, or null.</param>
 public sealed record ModelStatus(
     bool Ready, string? Active, string? Previous, string? Preparing, int Items, long CatalogVersion, long Memory, BundleRefusedException? Problem);
 
@@ -32,44 +32,299 @@ public sealed record ModelStatus(
 /// </summary>
 public sealed class ModelDirectory : IAsyncDisposable
 {
+    private readonly IBundleStore _bundles;
+    private readonly IItemDirectory _items;
+    private readonly IItemChangeFeed _changes;
+    private readonly ModelDirectoryOptions _options;
+    private readonly RepresentationWriter _writer;
+    private readonly EncodingBacklog _backlog;
+
+    // One activation or rollback at a time; it alone writes what follows, in whole references.
+    private readonly SemaphoreSlim _switching = new(1);
+    private volatile Loaded _models = new(null, null, null, ItemCatalog.OfCounters());
+    private volatile CatalogFeed[] _feeds = [];
+    private volatile BundleRefusedException? _problem;
+    private volatile bool _ready;
+    private IDisposable? _subscription;
+
     /// <summary>Makes a directory; <see cref="StartAsync"/> fills it.</summary>
-    public ModelDirectory(IBundleStore bundles, IItemDirectory items, IItemChangeFeed changes, ModelDirectoryOptions options) => throw new NotImplementedException();
+    public ModelDirectory(IBundleStore bundles, IItemDirectory items, IItemChangeFeed changes, ModelDirectoryOptions options)
+    {
+        _bundles = bundles;
+        _items = items;
+        _changes = changes;
+        _options = options;
+        _writer = new(items);
+        _backlog = new(items, () => _models.Kept, options.EncodeBatch);
+    }
 
     /// <summary>Where things stand.</summary>
-    public ModelStatus Status => throw new NotImplementedException();
+    public ModelStatus Status
+    {
+        get
+        {
+            var models = _models;
+            var catalog = models.Active?.Catalog ?? models.Counters;
+            return new(
+                _ready, models.Active?.Version, models.Previous?.Version, models.Preparing?.Version, catalog.Count, catalog.Version,
+                _feeds.Sum(feed => feed.Catalog.MemoryUsage.Total), _problem);
+        }
+    }
 
     /// <summary>Loads the bundles that were active when the host last ran and fills their catalogues. Without one, rankings are answered by the fallback.</summary>
-    public Task StartAsync(JobProgress progress, CancellationToken cancellation) => throw new NotImplementedException();
+    /// <param name="progress">Told of items as they are read.</param>
+    /// <param name="cancellation">Gives up.</param>
+    public async Task StartAsync(JobProgress progress, CancellationToken cancellation)
+    {
+        var recorded = _bundles.ReadActive();
+        var active = await TryLoadAsync(recorded.Active, cancellation);
+        var previous = await TryLoadAsync(recorded.Previous, cancellation);
+
+        // A host whose active bundle is broken serves the one before it rather than none, and says so in its status.
+        (active, previous) = active is null ? (previous, null) : (active, previous);
+        _models = _models with { Active = active, Previous = previous };
+        FeedKept();
+        _subscription = _changes.Subscribe(Observe);
+        await FillAsync(_feeds, progress, cancellation);
+        _ready = true;
+    }
 
     /// <summary>The model that answers now, held until the lease is disposed.</summary>
-    public ModelLease Lease() => throw new NotImplementedException();
+    public ModelLease Lease()
+    {
+        while (true)
+        {
+            var models = _models;
+            if (models.Active is null)
+            {
+                return new(models.Counters);
+            }
+
+            if (models.Active.TryHold())
+            {
+                return new(models.Active);
+            }
+        }
+    }
 
     /// <summary>The model of <paramref name="version"/>, active or previous.</summary>
     /// <exception cref="BundleRefusedException"><c>bundle_unknown</c>: it is not loaded.</exception>
-    public ModelLease Lease(string version) => throw new NotImplementedException();
+    public ModelLease Lease(string version)
+    {
+        var models = _models;
+        foreach (var serving in (ReadOnlySpan<ServingModel?>)[models.Active, models.Previous])
+        {
+            if (serving is not null && serving.Version == version && serving.TryHold())
+            {
+                return new(serving);
+            }
+        }
+
+        throw new BundleRefusedException("bundle_unknown", $"The bundle '{version}' is not loaded here; the active one and the one before it are.");
+    }
 
     /// <summary>Loads a stored bundle, encodes every item that lacks a representation for it, and makes it the active one. Rankings go on meanwhile.</summary>
+    /// <param name="version">A version that <see cref="IBundleStore"/> has.</param>
+    /// <param name="progress">Told of items as they are ready, and of those that the bundle cannot read.</param>
+    /// <param name="cancellation">Gives up; the active model stays.</param>
     /// <exception cref="OperationRefusedException"><c>activation_in_progress</c>.</exception>
-    /// <exception cref="BundleRefusedException">The bundle is not stored, or not valid.</exception>
-    public Task ActivateAsync(string version, JobProgress progress, CancellationToken cancellation) => throw new NotImplementedException();
+    /// <exception cref="BundleRefusedException">The bundle is not stored, or not valid; the active model stays.</exception>
+    public async Task ActivateAsync(string version, JobProgress progress, CancellationToken cancellation)
+    {
+        using var turn = TakeTurn();
+        if (_models.Active?.Version == version)
+        {
+            return;
+        }
+
+        if (_models.Previous?.Version == version)
+        {
+            Swap();
+            return;
+        }
+
+        var model = await _bundles.LoadAsync(version, cancellation);
+        var prepared = Serving(model);
+        try
+        {
+            await PrepareAsync(prepared, progress, cancellation);
+            _bundles.WriteActive(new(version, _models.Active?.Version));
+        }
+        catch
+        {
+            _models = _models with { Preparing = null };
+            FeedKept();
+            prepared.Release();
+            throw;
+        }
+
+        var dropped = _models.Previous;
+        _models = _models with { Active = prepared, Previous = _models.Active, Preparing = null, Counters = ItemCatalog.OfCounters() };
+        FeedKept();
+        dropped?.Release();
+        await _items.TrimRepresentationsAsync([.. _models.Kept.Select(kept => kept.Version)], cancellation);
+    }
 
     /// <summary>Swaps the active and the previous model, at once.</summary>
     /// <exception cref="OperationRefusedException"><c>rollback_unavailable</c> or <c>activation_in_progress</c>.</exception>
-    public Task RollbackAsync(CancellationToken cancellation) => throw new NotImplementedException();
+    public Task RollbackAsync(CancellationToken cancellation)
+    {
+        cancellation.ThrowIfCancellationRequested();
+        using var turn = TakeTurn();
+        if (_models.Previous is null)
+        {
+            throw new OperationRefusedException("rollback_unavailable", "No bundle was active before this one.");
+        }
+
+        Swap();
+        return Task.CompletedTask;
+    }
 
     /// <summary>Stops feeding and lets the models go.</summary>
-    public ValueTask DisposeAsync() => throw new NotImplementedException();
-}
+    public async ValueTask DisposeAsync()
+    {
+        await _switching.WaitAsync();
+        _subscription?.Dispose();
+        await _backlog.DisposeAsync();
+        var models = _models;
+        _models = new(null, null, null, models.Counters);
+        foreach (var serving in models.Kept)
+        {
+            serving.Release();
+            await serving.Disposed;
+        }
 
-/// <summary>A held model and the catalogue to read. Dispose it once.</summary>
-public readonly struct ModelLease : IDisposable
-{
-    /// <summary>The model and its catalogue, or null if no bundle is active.</summary>
-    public ServingModel? Serving => throw new NotImplementedException();
+        _switching.Dispose();
+    }
 
-    /// <summary>The catalogue: the model's, or one of counters alone if no bundle is active.</summary>
-    public ItemCatalog Catalog => throw new NotImplementedException();
+    /// <summary>Layout of a bundle that is loaded or being prepared, or null; for checks of representations from outside.</summary>
+    internal ModelLayout? LayoutOf(string version)
+    {
+        foreach (var serving in _models.Kept)
+        {
+            if (serving.Version == version)
+            {
+                return serving.Layout;
+            }
+        }
 
-    /// <summary>Gives the model back.</summary>
-    public void Dispose() => throw new NotImplementedException();
+        return null;
+    }
+
+    /// <summary>
+    /// Waits until items that were written with a representation for <paramref name="bundle"/> have one for the active model too, and for the one that is being prepared.
+    /// Else an item written while the models change would be unknown for a moment after its 2xx.
+    /// </summary>
+    internal Task CatchUpAsync(string? bundle, CancellationToken cancellation)
+    {
+        var models = _models;
+        var complete = models.Preparing is null && models.Active?.Version == bundle;
+        return complete ? Task.CompletedTask : _backlog.CatchUpAsync(cancellation);
+    }
+
+    private Turn TakeTurn() =>
+        _switching.Wait(0) ? new(_switching) : throw new OperationRefusedException("activation_in_progress", "Another bundle is being activated; wait for it or cancel its job.");
+
+    private async Task<ServingModel?> TryLoadAsync(string? version, CancellationToken cancellation)
+    {
+        try
+        {
+            return version is null ? null : Serving(await _bundles.LoadAsync(version, cancellation));
+        }
+        catch (BundleRefusedException refusal)
+        {
+            _problem ??= refusal;
+            return null;
+        }
+    }
+
+    private ServingModel Serving(IModel model) => new(model, new ItemCatalog(model.Layout, _options.Precision));
+
+    /// <summary>Makes a model ready to answer: every item has a row, and every later change reaches it.</summary>
+    private async Task PrepareAsync(ServingModel prepared, JobProgress progress, CancellationToken cancellation)
+    {
+        // Fed before the items are read: a change in between reaches the catalogue by the feed, and the older version that the read may bring does not undo it.
+        _models = _models with { Preparing = prepared };
+        FeedKept();
+        await FillAsync([new CatalogFeed(prepared.Catalog, prepared.Model)], progress, cancellation);
+        await _backlog.CatchUpAsync(cancellation);
+    }
+
+    private async Task FillAsync(CatalogFeed[] feeds, JobProgress progress, CancellationToken cancellation)
+    {
+        progress.Total = await _items.CountAsync(cancellation);
+        var lacking = feeds.ToDictionary(feed => feed, _ => new List<ItemRecord>(_options.EncodeBatch));
+        await foreach (var record in _items.ReadAllAsync(cancellation))
+        {
+            foreach (var feed in feeds)
+            {
+                if (!feed.Apply(record))
+                {
+                    lacking[feed].Add(record);
+                    await EncodeAsync(feed, atLeast: _options.EncodeBatch);
+                }
+            }
+
+            progress.Advance(1);
+        }
+
+        foreach (var feed in feeds)
+        {
+            await EncodeAsync(feed, atLeast: 1);
+        }
+
+        async Task EncodeAsync(CatalogFeed feed, int atLeast)
+        {
+            var records = lacking[feed];
+            if (records.Count >= atLeast)
+            {
+                await _writer.EncodeAsync(feed.Model!, records, progress, cancellation);
+                records.Clear();
+            }
+        }
+    }
+
+    /// <summary>The active and the previous model change places. Both were fed all along, so this takes no time.</summary>
+    private void Swap()
+    {
+        var models = _models;
+        _bundles.WriteActive(new(models.Previous?.Version, models.Active?.Version));
+        _models = models with { Active = models.Previous, Previous = models.Active };
+    }
+
+    private void FeedKept()
+    {
+        var models = _models;
+        CatalogFeed[] feeds = [.. models.Kept.Select(serving => new CatalogFeed(serving.Catalog, serving.Model))];
+        _feeds = models.Active is null ? [.. feeds, new CatalogFeed(models.Counters, null)] : feeds;
+    }
+
+    private void Observe(ReadOnlySpan<ItemChange> changes)
+    {
+        var feeds = _feeds;
+        foreach (ref readonly var change in changes)
+        {
+            var complete = true;
+            foreach (var feed in feeds)
+            {
+                complete &= feed.Apply(change);
+            }
+
+            if (!complete)
+            {
+                _backlog.Add(change.Id);
+            }
+        }
+    }
+
+    /// <summary>Everything that a ranking or a write must see together.</summary>
+    private sealed record Loaded(ServingModel? Active, ServingModel? Previous, ServingModel? Preparing, ItemCatalog Counters)
+    {
+        public IReadOnlyList<ServingModel> Kept => [.. new[] { Active, Previous, Preparing }.OfType<ServingModel>()];
+    }
+
+    private readonly struct Turn(SemaphoreSlim switching) : IDisposable
+    {
+        public void Dispose() => switching.Release();
+    }
 }

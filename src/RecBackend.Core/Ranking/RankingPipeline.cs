@@ -1,14 +1,95 @@
+using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
+using RecBackend.Core.Features;
 using RecBackend.Core.Models;
 using RecBackend.Core.Users;
 
 namespace RecBackend.Core.Ranking;
 
-/// <summary>The one way in which a request becomes a ranking: read the user once, gather rows, run the model, take the best.</summary>
+/// <summary>
+/// The one way in which a request becomes a ranking: gather the candidates' rows, read the user once, run the model, take the best.
+/// Where the model cannot answer, the fallback does, by the candidates' smoothed click rates.
+/// </summary>
 public sealed class RankingPipeline : IRanker
 {
+    private readonly ModelDirectory _models;
+    private readonly IUserDirectory _users;
+    private readonly TimeProvider _clock;
+    private readonly UserEncoder _encoder;
+    private readonly ConcurrentQueue<PooledRanking> _pool = new();
+
     /// <summary>Ranks with the models of <paramref name="models"/> for the users of <paramref name="users"/>.</summary>
-    public RankingPipeline(ModelDirectory models, IUserDirectory users, TimeProvider clock) => throw new NotImplementedException();
+    public RankingPipeline(ModelDirectory models, IUserDirectory users, TimeProvider clock)
+    {
+        _models = models;
+        _users = users;
+        _clock = clock;
+        _encoder = new(users, clock);
+    }
 
     /// <inheritdoc/>
-    public ValueTask<Ranking> RankAsync(RankRequest request, CancellationToken cancellation) => throw new NotImplementedException();
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public async ValueTask<Ranking> RankAsync(RankRequest request, CancellationToken cancellation)
+    {
+        using var activity = Telemetry.Source.StartActivity("rank");
+        using var lease = request.Model is { } version ? _models.Lease(version) : _models.Lease();
+        var ranking = _pool.TryDequeue(out var pooled) ? pooled : new PooledRanking(_pool, _clock);
+        try
+        {
+            var time = request.Timestamp ?? _clock.GetUtcNow().ToUnixTimeMilliseconds();
+            ranking.Begin(lease.Serving?.Layout);
+            lease.Catalog.Gather(request.Candidates, time, ranking.Candidates);
+            ranking.MarkGathered();
+
+            // The rows come first: whatever stops the model from answering, the fallback has what it needs.
+            var reason = await TryScoreAsync(lease.Serving, request, time, ranking, cancellation);
+            ranking.TakeBest(request.Limit, reason);
+            Telemetry.Ranked(ranking, activity);
+            return ranking;
+        }
+        catch
+        {
+            ranking.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Scores the gathered candidates.</summary>
+    /// <returns>None, or why there are no scores.</returns>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<FallbackReason> TryScoreAsync(
+        ServingModel? serving, RankRequest request, long time, PooledRanking ranking, CancellationToken cancellation)
+    {
+        if (serving is null)
+        {
+            return FallbackReason.NoModel;
+        }
+
+        if (ranking.Candidates.Count == 0)
+        {
+            return FallbackReason.None;
+        }
+
+        if (request.Deadline.HasPassed(_clock))
+        {
+            return FallbackReason.DeadlineExceeded;
+        }
+
+        try
+        {
+            var user = await _users.GetAsync(request.User, cancellation);
+            var encoding = await _encoder.EncodeAsync(serving, user, request.Deadline, cancellation);
+            ContextFeatures.Write(serving.Layout.Context, time, UserFeatureWriter.NewestEvent(user, serving), request.Context, ranking.Context);
+            ranking.MarkUserRead();
+
+            await serving.Model.ScoreAsync(
+                encoding, ranking.Candidates.Rows, ranking.Candidates.Count, ranking.Context, ranking.Scores, request.Deadline, cancellation);
+            ranking.MarkRun();
+            return FallbackReason.None;
+        }
+        catch (ScoringRejectedException rejected)
+        {
+            return rejected.Reason == ScoringRejection.Overloaded ? FallbackReason.Overloaded : FallbackReason.DeadlineExceeded;
+        }
+    }
 }

@@ -1,0 +1,163 @@
+using System.Collections.Concurrent;
+using RecBackend.Core.Catalog;
+using RecBackend.Core.Features;
+using RecBackend.Core.Models;
+
+namespace RecBackend.Core.Ranking;
+
+/// <summary>A ranking with all buffers that making it takes. They grow to the largest request and are used again, so a request allocates next to nothing.</summary>
+internal sealed class PooledRanking(ConcurrentQueue<PooledRanking> pool, TimeProvider clock) : Ranking
+{
+    // What a host without a bundle assumes of an item without impressions: one click in twenty, as if seen in twenty impressions.
+    private const double DefaultPrior = 0.05;
+    private const double DefaultStrength = 20;
+
+    private ulong[] _keys = [];
+    private UInt128[] _fallbackKeys = [];
+    private RankedItem[] _items = [];
+    private int _count;
+    private ModelLayout? _layout;
+    private RankingMode _mode;
+    private FallbackReason _reason;
+    private long _begun;
+    private long _gathered;
+    private long _userRead;
+    private long _run;
+    private long _ended;
+    private int _rented;
+
+    public override string? Model => _layout?.Version;
+
+    public override RankingMode Mode => _mode;
+
+    public override FallbackReason Reason => _reason;
+
+    public override ReadOnlySpan<RankedItem> Items => _items.AsSpan(0, _count);
+
+    public override ReadOnlySpan<int> Unknown => Candidates.Unknown;
+
+    public override StageTimes Times => new(
+        clock.GetElapsedTime(_gathered, _userRead), clock.GetElapsedTime(_begun, _gathered), clock.GetElapsedTime(_userRead, _run), clock.GetElapsedTime(_begun, _ended));
+
+    /// <summary>The candidates' rows.</summary>
+    public CandidateRows Candidates { get; } = new();
+
+    /// <summary>[C] floats, pinned; of exactly the layout's size.</summary>
+    public float[] Context { get; private set; } = [];
+
+    /// <summary>A score for each of the <see cref="Candidates"/>' rows, pinned; longer than that.</summary>
+    public float[] Scores { get; private set; } = [];
+
+    public override ReadOnlySpan<float> Statistics(in RankedItem item) => Candidates.Statistics(Candidates.Places.BinarySearch(item.Candidate));
+
+    /// <summary>Starts anew, with the bundle that is to answer, or null without one.</summary>
+    public void Begin(ModelLayout? layout)
+    {
+        _layout = layout;
+        _count = 0;
+        _rented = 1;
+        _begun = clock.GetTimestamp();
+        var fields = layout?.Context.Count ?? 0;
+        if (Context.Length != fields)
+        {
+            Context = GC.AllocateArray<float>(fields, pinned: true);
+        }
+    }
+
+    /// <summary>The candidates are gathered; makes room for their scores.</summary>
+    public void MarkGathered()
+    {
+        if (Scores.Length < Candidates.Count)
+        {
+            var size = (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Math.Max(Candidates.Count, 16));
+            Scores = GC.AllocateUninitializedArray<float>(size, pinned: true);
+            _keys = new ulong[size];
+            _items = new RankedItem[size];
+        }
+
+        // Stages that are not reached take no time.
+        _gathered = _userRead = _run = clock.GetTimestamp();
+    }
+
+    /// <summary>The user is read and encoded.</summary>
+    public void MarkUserRead() => _userRead = _run = clock.GetTimestamp();
+
+    /// <summary>The scores are there.</summary>
+    public void MarkRun() => _run = clock.GetTimestamp();
+
+    /// <summary>Keeps the best candidates, by score, or by the fallback's rule if there is a reason for it.</summary>
+    /// <param name="limit">How many; 0 = all.</param>
+    /// <param name="reason">None, or why there are no scores.</param>
+    public void TakeBest(int limit, FallbackReason reason)
+    {
+        _reason = reason;
+        _mode = reason == FallbackReason.None ? RankingMode.Model : RankingMode.Fallback;
+        limit = limit == 0 ? int.MaxValue : limit;
+        if (_mode == RankingMode.Model)
+        {
+            TakeBestByScore(limit);
+        }
+        else
+        {
+            TakeBestByRate(limit);
+        }
+
+        _ended = clock.GetTimestamp();
+    }
+
+    public override void Dispose()
+    {
+        // Twice in the pool, it would be lent to two requests at once.
+        if (Interlocked.Exchange(ref _rented, 0) == 1)
+        {
+            pool.Enqueue(this);
+        }
+    }
+
+    private void TakeBestByScore(int limit)
+    {
+        var keys = _keys.AsSpan(0, Candidates.Count);
+        for (var row = 0; row < keys.Length; row++)
+        {
+            keys[row] = BestFirst.Key(Scores[row], row);
+        }
+
+        foreach (var key in BestFirst.Take(keys, limit))
+        {
+            Add(BestFirst.Row(key));
+        }
+    }
+
+    /// <summary>
+    /// By <c>(clicks + strength · prior) / (impressions + strength)</c> with the bundle's prior; among equals the one first seen last, and before all others those not seen yet,
+    /// since nothing can be learnt of an item that is never shown.
+    /// </summary>
+    private void TakeBestByRate(int limit)
+    {
+        var (prior, strength) = _layout is null ? (DefaultPrior, DefaultStrength) : (_layout.FallbackPrior, _layout.FallbackStrength);
+        if (_fallbackKeys.Length < Candidates.Count)
+        {
+            _fallbackKeys = new UInt128[_keys.Length];
+        }
+
+        var keys = _fallbackKeys.AsSpan(0, Candidates.Count);
+        for (var row = 0; row < keys.Length; row++)
+        {
+            ref readonly var counters = ref Candidates.Counters[row];
+            Scores[row] = (float)StatisticFeatures.ClickRate(counters.Clicks, counters.Impressions, prior, strength);
+            keys[row] = BestFirst.Key(Scores[row], counters, row);
+        }
+
+        foreach (var key in BestFirst.Take(keys, limit))
+        {
+            Add(BestFirst.Row(key));
+        }
+    }
+
+    private void Add(int row)
+    {
+        // A model that gives NaN has nothing to say of the item: it comes last, and with a score that JSON can carry.
+        var score = float.IsNaN(Scores[row]) ? 0 : Scores[row];
+        _items[_count++] = new(Candidates.Places[row], score, Candidates.Cold[row]);
+    }
+}

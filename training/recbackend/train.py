@@ -6,14 +6,21 @@ Nothing here knows the name of a recipe.
 from __future__ import annotations
 
 import copy
+import ctypes
+import json
+import sys
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from . import metrics
+from .features import Features
 
 
 @dataclass
@@ -48,6 +55,159 @@ class TrainedModel:
     """The configuration that was trained, as JSON values."""
 
 
+@dataclass(frozen=True)
+class Examples:
+    """Rows of `Features` as tensors, gathered by row number without a Python loop."""
+
+    features: Features
+    item_row: Tensor
+    """int64 [I]: row of the item table; 0 for an item without training rows."""
+    user_row: Tensor
+    """int64 [U]"""
+
+    @classmethod
+    def of(cls, features: Features) -> Examples:
+        return cls(features, torch.from_numpy(features.item_row), torch.from_numpy(features.user_row))
+
+    def item_inputs(self, names: tuple[str, ...], items: np.ndarray | slice = slice(None)) -> dict[str, Tensor]:
+        """The named inputs of the item encoder, one row an item."""
+        present = self.features.items.named(items)
+        return {name: torch.from_numpy(np.ascontiguousarray(present[name])) for name in names if name in present}
+
+    def batch(self, requests: Tensor) -> Batch:
+        """Requests [B, N], as `requests` makes them. The user is taken as of the first row of each: no row sees what came after it."""
+        first = requests[:, 0].numpy()
+        present = requests >= 0
+        rows = torch.where(present, requests, requests[:, :1]).numpy()
+        history = self.features.history(first)
+        user = self.features.user[first]
+        return Batch(
+            user=torch.from_numpy(user.astype(np.int64)),
+            profile=torch.from_numpy(self.features.profile[user]),
+            user_statistics=torch.from_numpy(self.features.user_statistics[first]),
+            context=torch.from_numpy(self.features.context[first]),
+            history_items=torch.from_numpy(history.items),
+            history_actions=torch.from_numpy(history.actions),
+            history_intervals=torch.from_numpy(history.intervals),
+            history_mask=torch.from_numpy(history.mask),
+            item=torch.from_numpy(self.features.item[rows].astype(np.int64)),
+            item_statistics=torch.from_numpy(self.features.item_statistics[rows]),
+            label=torch.from_numpy(self.features.label[rows]),
+            present=present.to(torch.float32),
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B requests of N candidates. Users and items are places in `Features`, not rows of the ID tables."""
+
+    user: Tensor  # int64 [B]
+    profile: Tensor  # int64 [B, P]
+    user_statistics: Tensor  # [B, dUs]
+    context: Tensor  # [B, C]
+    history_items: Tensor  # int64 [B, L]
+    history_actions: Tensor  # int64 [B, L]
+    history_intervals: Tensor  # [B, L]
+    history_mask: Tensor  # [B, L]
+    item: Tensor  # int64 [B, N]
+    item_statistics: Tensor  # [B, N, dStat]
+    label: Tensor  # [B, N]
+    present: Tensor  # [B, N]: 1 = a row, 0 = filled up
+
+
+def requests(features: Features, rows: np.ndarray, size: int, seed: int = 0) -> Tensor:
+    """Groups rows into requests of up to `size` successive rows of one user: int64 [G, size], filled up with -1.
+
+    The events of the log came one at a time; encoding a user anew for each would cost `size` times the work for histories that differ by an event. Where a user's first request
+    ends is random, so that no row is always the first. Size 1 gives every row the history right before it, as in serving.
+    """
+    if size == 1 or len(rows) == 0:
+        return torch.from_numpy(rows.astype(np.int64)).unsqueeze(1)
+    order = rows[np.lexsort((rows, features.user[rows]))]
+    user = features.user[order]
+    start = np.flatnonzero(np.r_[True, user[1:] != user[:-1]])
+    count = np.diff(np.r_[start, len(order)])
+    within = np.arange(len(order)) - np.repeat(start, count)
+    shifted = within + np.repeat(np.random.default_rng(seed).integers(0, size, len(start)), count)
+    opens = np.r_[True, (user[1:] != user[:-1]) | (shifted[1:] // size != shifted[:-1] // size)]
+    group = np.cumsum(opens) - 1
+    place = np.arange(len(order)) - np.flatnonzero(opens)[group]
+    grouped = np.full((group[-1] + 1, size), -1, dtype=np.int64)
+    grouped[group, place] = order
+    return torch.from_numpy(grouped)
+
+
+class ClickModel(nn.Module):
+    """The three graphs and the ID tables joined for training: one candidate a row, logits out.
+
+    What it computes is what serving computes from the cached parts: the same modules run in the same order.
+    """
+
+    def __init__(
+        self,
+        item_encoder: nn.Module,
+        user_encoder: nn.Module,
+        ranker: nn.Module,
+        item_table: nn.Module,
+        user_table: nn.Module,
+        examples: Examples,
+        inputs: dict[str, Tensor],
+    ):
+        """`inputs`: what `item_encoder` is called with for all items [I, …]; for a recipe with frozen parts, `item_encoder` here is the part above them."""
+        super().__init__()
+        self.item_encoder, self.user_encoder, self.ranker = item_encoder, user_encoder, ranker
+        self.item_table, self.user_table = item_table, user_table
+        self._examples, self.inputs = examples, inputs
+
+    def forward(self, batch: Batch) -> Tensor:
+        """B requests of N candidates -> logits [B, N]."""
+        items, place = self._distinct_items(batch)
+        item_row = self._examples.item_row
+        representation = self.item_encoder(**{name: value[items] for name, value in self.inputs.items()})
+        # An ID that is dropped from the histories of a batch is dropped from all of them, so that each item is gathered in one piece.
+        event = torch.cat([self.item_table(item_row[items]), representation], 1)
+        past = (place[batch.history_items] + 1) * batch.history_mask.to(torch.int64)
+        user_state, history_state = self.user_encoder(
+            user_embedding=self.user_table(self._examples.user_row[batch.user]),
+            profile=batch.profile,
+            user_statistics=batch.user_statistics,
+            history=functional.embedding(past, functional.pad(event, (0, 0, 1, 0)), padding_idx=0),
+            history_actions=batch.history_actions,
+            history_intervals=batch.history_intervals,
+            history_mask=batch.history_mask,
+        )
+        item = torch.cat(
+            [self.item_table(item_row[batch.item]), functional.embedding(place[batch.item], representation), batch.item_statistics], 2
+        )
+        return self.ranker.logits(user_state, history_state, item, batch.context)
+
+    def loss(self, requests: Tensor) -> Tensor:
+        """Mean log loss of the rows of requests [B, N]."""
+        batch = self._examples.batch(requests)
+        each = functional.binary_cross_entropy_with_logits(self(batch), batch.label, reduction="none")
+        return (each * batch.present).sum() / batch.present.sum()
+
+    def _distinct_items(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The items of a batch, each once however often it occurs [n], and for every item [I] its place among them."""
+        here = torch.zeros(len(self._examples.item_row), dtype=torch.bool)
+        here[batch.item.flatten()] = True
+        here[batch.history_items.flatten()] = True
+        return here.nonzero().squeeze(1), here.cumsum(0) - 1
+
+    def score(self, requests: Tensor) -> float:
+        """AUC over the rows of requests: what training maximises on the validation part."""
+        rows, logits = self.predict(requests)
+        return metrics.auc(self._examples.features.label[rows], logits)
+
+    @torch.no_grad()
+    def predict(self, requests: Tensor, batch: int = 2048) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of requests [G, N] and their uncalibrated logits, both [R] in the order of the requests. In eval mode."""
+        self.eval()
+        logits = torch.cat([self(self._examples.batch(part)) for part in requests.split(batch)])
+        present = requests >= 0
+        return requests[present].numpy(), logits[present].double().numpy()
+
+
 class Progress(Protocol):
     """Receives the state of long work; the command line draws it."""
 
@@ -59,7 +219,8 @@ class Schedule:
     """How long and how fast to learn. Rows are shuffled anew for every epoch."""
 
     epochs: int = 6
-    batch: int = 2048
+    batch: int = 512
+    """Requests (or pairs, or items) in one step."""
     learning_rate: float = 1e-3
     final_learning_rate: float = 0.0
     """Fraction of `learning_rate` at the end of a cosine decay; 1 keeps it constant."""
@@ -87,7 +248,7 @@ class Fit:
 
 def fit(
     model: nn.Module,
-    rows: np.ndarray | Tensor,
+    examples: Tensor,
     loss: Callable[[Tensor], Tensor],
     schedule: Schedule,
     seed: int,
@@ -95,15 +256,15 @@ def fit(
     progress: Progress | None = None,
     parameters: Iterable[nn.Parameter] | None = None,
 ) -> Fit:
-    """Minimise `loss` over shuffled batches of `rows`; leave the best weights in `model`, in eval mode.
+    """Minimise `loss` over shuffled batches of `examples` [G, …]; leave the best weights in `model`, in eval mode.
 
-    `loss` gets row numbers [B] and returns a scalar, the mean over the batch. `validate` returns a number to maximise, computed on the model in eval mode with the averaged weights
+    `loss` gets a batch of them [B, …] and returns a scalar, the mean over the batch. `validate` returns a number to maximise, computed on the model in eval mode with the averaged weights
     if averaging is on; without it the last weights are kept. Only `parameters` (default: all that require a gradient) are changed. The same seed gives the same weights on the same
     number of threads.
     """
+    _keep_freed_memory()
     started = time.monotonic()
     generator = torch.Generator().manual_seed(seed)
-    rows = torch.as_tensor(rows, dtype=torch.int64)
     trained = [p for p in (model.parameters() if parameters is None else parameters) if p.requires_grad]
     optimizer = torch.optim.AdamW(
         [
@@ -112,7 +273,7 @@ def fit(
         ],
         lr=schedule.learning_rate,
     )
-    steps_per_epoch = max(1, (len(rows) + schedule.batch - 1) // schedule.batch)
+    steps_per_epoch = max(1, (len(examples) + schedule.batch - 1) // schedule.batch)
     total = steps_per_epoch * schedule.epochs
     rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, total, schedule))
     average = [p.detach().clone() for p in trained] if schedule.average else None
@@ -122,7 +283,7 @@ def fit(
     checks: list[float] = []
     step, sum_loss, sum_steps, running = 0, 0.0, 0, None
     for _ in range(schedule.epochs):
-        order = rows[torch.randperm(len(rows), generator=generator)]
+        order = examples[torch.randperm(len(examples), generator=generator)]
         model.train()
         for in_epoch, batch in enumerate(order.split(schedule.batch), start=1):
             value = loss(batch)
@@ -185,6 +346,70 @@ def fit_calibration(logits: np.ndarray, labels: np.ndarray) -> tuple[float, floa
         if np.abs(change).max() < 1e-10:
             break
     return (float(scale), float(bias)) if np.isfinite(scale) and scale > 0 and np.isfinite(bias) else (1.0, 0.0)
+
+
+def conclude(recipe: str, model: ClickModel, features: Features, item_encoder: nn.Module, item_inputs: tuple[str, ...], config: Any) -> TrainedModel:
+    """Calibrates the ranker on the validation part, measures, and takes the model apart into what a bundle holds.
+
+    `item_encoder` reads the contract's inputs `item_inputs`; in recipes with frozen parts it is those and `model.item_encoder` in one. Without validation rows the
+    training rows are what is left to calibrate on.
+    """
+    scored = {}
+    for name, part in (("valid", 1), ("test", 2), ("train", 0)):
+        rows = features.rows(part)
+        if len(rows) and (name != "train" or "valid" not in scored):
+            scored[name] = model.predict(requests(features, rows, 1))
+    rows, logits = scored.get("valid", scored.get("train"))
+    scale, bias = fit_calibration(logits, features.label[rows])
+    model.ranker.calibration.scale.fill_(scale)
+    model.ranker.calibration.bias.fill_(bias)
+    measured = {
+        name: metrics.evaluate(features.label[rows], 1 / (1 + np.exp(-(scale * logits + bias))), features.user[rows])
+        for name, (rows, logits) in scored.items()
+        if name != "train"
+    }
+    model.eval()
+    item_encoder.eval()
+    item_table = model.item_table.embedding.detach().numpy().copy()
+    user_table = model.user_table.embedding.detach().numpy().copy()
+    schema = features.schema
+    representation = model.ranker.event - item_table.shape[1]
+    return TrainedModel(
+        recipe=recipe,
+        item_encoder=item_encoder,
+        user_encoder=model.user_encoder,
+        ranker=model.ranker,
+        item_inputs=item_inputs,
+        item_ids=features.known_item_ids,
+        item_table=item_table,
+        user_ids=features.known_user_ids,
+        user_table=user_table,
+        dims={
+            "item_id": item_table.shape[1],
+            "representation": representation,
+            "statistics": len(schema.item_statistics),
+            "row": item_table.shape[1] + representation + len(schema.item_statistics),
+            "user_id": user_table.shape[1],
+            "user_statistics": len(schema.user_statistics),
+            "profile": len(schema.profile),
+            "context": len(schema.context),
+            "history": schema.history,
+            "user_state": model.user_encoder.user_state,
+            "history_state": model.user_encoder.history_state,
+        },
+        metrics=measured,
+        settings=json.loads(json.dumps(asdict(config))),
+    )
+
+
+def _keep_freed_memory() -> None:
+    """Lets glibc reuse the large tensors of a step instead of returning them to the system after each: page faults would take more time than the arithmetic (6x here)."""
+    if sys.platform == "linux":
+        no_trim, no_mmap = -1, -4  # M_TRIM_THRESHOLD, M_MMAP_MAX of mallopt(3)
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(no_trim, 2**31 - 1)
+            libc.mallopt(no_mmap, 0)
 
 
 def _rate(step: int, total: int, schedule: Schedule) -> float:

@@ -40,20 +40,22 @@ class CategoricalInputs(nn.Module):
 class HistoryProjection(nn.Module):
     """Turns a history into what target attention reads: for each head its keys, then for each head its values, then the mask: [B, L, 2 · heads · width + 1].
 
-    Keys also know the place in the history (newest first) and the event's type.
+    Keys and values also know the event's type and how long it was before the newest one; keys know the place in the history, too.
     """
 
     def __init__(self, event: int, heads: int, width: int, length: int, actions: int):
         super().__init__()
         self.action = _embedding(actions + 1, event)
+        self.interval = nn.Parameter(torch.zeros(event))
         # No bias: the zeros of padding must stay zero values.
         self.project = nn.Linear(event, 2 * heads * width, bias=False)
         self.position = nn.Parameter(torch.zeros(length, heads * width))
 
-    def forward(self, history: Tensor, actions: Tensor, mask: Tensor) -> Tensor:
-        """history [B, L, event] with zeros in padding, actions [B, L], mask [B, L] -> [B, L, 2 · heads · width + 1]."""
-        position = functional.pad(self.position, (0, self.position.shape[1]))
-        return torch.cat([self.project(history + self.action(actions)) + position, mask.unsqueeze(2)], 2)
+    def forward(self, history: Tensor, actions: Tensor, intervals: Tensor, mask: Tensor) -> Tensor:
+        """history [B, L, event], actions, intervals and mask [B, L], all zero in padding -> [B, L, 2 · heads · width + 1]."""
+        event = torch.addcmul(history + self.action(actions), intervals.unsqueeze(2), self.interval)
+        position = torch.cat([self.position, torch.zeros_like(self.position)], 1)
+        return torch.cat([self.project(event) + position, mask.unsqueeze(2)], 2)
 
 
 class TargetAttention(nn.Module):

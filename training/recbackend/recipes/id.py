@@ -79,15 +79,15 @@ class UserEncoder(nn.Module):
     def forward(
         self,
         user_embedding: Tensor,
-        profile: Tensor | None,
-        user_statistics: Tensor | None,
         history: Tensor,
         history_actions: Tensor,
         history_intervals: Tensor,
         history_mask: Tensor,
+        profile: Tensor | None = None,
+        user_statistics: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Shapes of the bundle contract -> user_state [B, hidden + user_width], history_state [B, L, 2 · heads · head_width + 1]."""
-        history_state = self.history(history, history_actions, history_mask)
+        history_state = self.history(history, history_actions, history_intervals, history_mask)
         count = history_mask.sum(1, keepdim=True)
         pooled = torch.split(history_state, [self.attention, self.attention, 1], 2)[1].sum(1) / count.clamp(min=1.0)
         known = [user_embedding]

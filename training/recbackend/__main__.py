@@ -99,13 +99,12 @@ def _train(options: argparse.Namespace) -> None:
     _describe(dataset)
     built = features.build(dataset, _feature_options(options, config, features.FeatureOptions()))
     progress = ProgressLine(f"train {options.recipe}")
+    training = export.Training(_command(options), options.seed, datetime.datetime.now(datetime.timezone.utc))
     try:
         model = recipe.train(built, config, options.seed, progress)
+        manifest = export.write(model, built, dataset, options.out, training, progress=progress)
     finally:
         progress.close()
-    print("export: scoring the validation and test parts as a live replay would", file=sys.stderr)
-    training = export.Training(_command(options), options.seed, datetime.datetime.now(datetime.timezone.utc))
-    manifest = export.write(model, built, dataset, options.out, training)
     for part, values in manifest["metrics"].items():
         print(f"{part}: " + ", ".join(f"{name} {value}" for name, value in values.items()))
     print(f"bundle {manifest['version']} in {options.out}, {_size(options.out) / 1e6:.1f} MB, after {time.monotonic() - started:.0f} s")

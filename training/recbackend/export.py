@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from . import metrics, safetensors
 from .data import TEST, TRAIN, VALID, Dataset
 from .features import Features, Vocabulary
+from .progress import ProgressLine
 from .replay import Replay, read_inputs
 from .train import TrainedModel
 
@@ -51,7 +52,15 @@ class Training:
     created: datetime.datetime
 
 
-def write(model: TrainedModel, features: Features, dataset: Dataset, out: Path, training: Training, uncached: bool = False) -> dict:
+def write(
+    model: TrainedModel,
+    features: Features,
+    dataset: Dataset,
+    out: Path,
+    training: Training,
+    uncached: bool = False,
+    progress: ProgressLine | None = None,
+) -> dict:
     """Writes the bundle, a folder or (`out` ends in .zip) a zip, and returns its manifest. An existing one is replaced at the end.
 
     The ID tables are rounded to 16 bits where that does not cost AUC; metrics and golden examples are of the rounded tables.
@@ -70,7 +79,7 @@ def write(model: TrainedModel, features: Features, dataset: Dataset, out: Path, 
             (folder / "tokenizer.json").write_text(features.schema.tokenizer.to_json(), "utf-8")
         if uncached:
             write_uncached(replay, folder / "uncached.onnx")
-        manifest = _manifest(model, features, dataset, training, _metrics(replay))
+        manifest = _manifest(model, features, dataset, training, _metrics(replay, progress))
         return seal(folder, manifest, out)
 
 
@@ -155,13 +164,16 @@ def _rounded(model: TrainedModel, features: Features) -> tuple[Replay, tuple[np.
     return rounded, tables
 
 
-def _metrics(replay: Replay) -> dict[str, dict[str, float | None]]:
+def _metrics(replay: Replay, progress: ProgressLine | None) -> dict[str, dict[str, float | None]]:
     result = {}
+    features = replay.features
     for name, part in (("valid", VALID), ("test", TEST)):
-        rows = replay.features.rows(part)
+        rows = features.rows(part)
         if len(rows):
-            features = replay.features
-            values = metrics.evaluate(features.label[rows], replay.scores(rows), features.user[rows])
+            if progress:
+                progress.stage(f"score {name}", "rows")
+            scores = replay.scores(rows, progress.update if progress else None)
+            values = metrics.evaluate(features.label[rows], scores, features.user[rows])
             result[name] = {key: None if np.isnan(value) else round(value, 6) for key, value in values.items()}
     return result
 
@@ -201,7 +213,7 @@ def write_graph(
     # A size that the trace took for a constant goes unnoticed until a host runs another size; a trace of other sizes shows it.
     if graph != _trace(wrapped, _resized(inputs, dynamic), outputs, dynamic):
         raise ExportError(f"{path.name}: the graph is only good for the sizes that it was traced with; use tensor operations in place of numbers taken from a shape")
-    path.write_bytes(graph)
+    path.write_bytes(_with_output_shapes(graph, dict(zip(outputs, expected)), dynamic))
     if len(expected) != len(outputs):
         raise ExportError(f"{path.name}: the module gives {len(expected)} outputs, not {', '.join(outputs)}")
     tensors = inputs | dict(zip(outputs, expected))
@@ -228,6 +240,17 @@ def _trace(wrapped: _Positional, inputs: dict[str, Tensor], outputs: list[str], 
             **_TRACING,
         )
     return graph.getvalue()
+
+
+def _with_output_shapes(graph: bytes, outputs: dict[str, Tensor], dynamic: dict[str, dict[int, str]]) -> bytes:
+    """Writes the axes of the outputs into the graph where the exporter could not infer them."""
+    model = onnx.load_model_from_string(graph)
+    for value in model.graph.output:
+        axes = value.type.tensor_type.shape.dim
+        for number, axis in enumerate(axes):
+            if number not in dynamic.get(value.name, {}) and len(axes) == outputs[value.name].dim() and not axis.HasField("dim_value"):
+                axis.dim_value = outputs[value.name].shape[number]
+    return model.SerializeToString()
 
 
 def _resized(inputs: dict[str, Tensor], dynamic: dict[str, dict[int, str]]) -> dict[str, Tensor]:

@@ -19,13 +19,13 @@ class ProgressLine:
         self._out = out if out is not None else sys.stderr
         self._clock = clock
         self._terminal = self._out.isatty()
-        self._unit = unit
         self._drawn = False
-        self.stage(stage)
+        self.stage(stage, unit)
 
-    def stage(self, name: str) -> None:
+    def stage(self, name: str, unit: str = "steps") -> None:
         """Begins another stage, counted from zero."""
         self.close()
+        self._unit = unit
         self._name = name
         self._begin = self._clock()
         self._last = self._begin - (_SECONDS_BETWEEN_DRAWS if self._terminal else 0)
@@ -35,7 +35,7 @@ class ProgressLine:
     def update(self, done: int, total: int, loss: float | None = None) -> None:
         """`done` of `total` are done; fewer than before means that a new round of the stage began."""
         if done < self._done:
-            self.stage(self._name)
+            self.stage(self._name, self._unit)
         self._done = done
         now = self._clock()
         pause = _SECONDS_BETWEEN_DRAWS if self._terminal else _SECONDS_BETWEEN_LINES

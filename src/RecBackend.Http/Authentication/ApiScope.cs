@@ -23,6 +23,9 @@ public static class ApiScopes
     /// <summary>Names that configuration may use, for messages.</summary>
     public const string Known = "rank, ingest, admin";
 
+    /// <summary>What any key will do for.</summary>
+    public const ApiScope Any = ApiScope.Rank | ApiScope.Ingest | ApiScope.Admin;
+
     /// <summary>Reads one scope by its lower-case name.</summary>
     public static bool TryParse(string? name, out ApiScope scope)
     {

@@ -55,9 +55,6 @@ public sealed record ProblemCode
     /// <summary>The body is too large.</summary>
     public static readonly ProblemCode BodyTooLarge = new("body_too_large", 413, "The body is larger than this call takes.");
 
-    /// <summary>Too many entries in one array.</summary>
-    public static readonly ProblemCode BatchTooLarge = new("batch_too_large", 413, "The array has too many entries; send NDJSON, which has no such limit.");
-
     /// <summary>A content type that the call does not read.</summary>
     public static readonly ProblemCode MediaTypeUnsupported = new("media_type_unsupported", 415, "The call does not read this content type.");
 
@@ -97,20 +94,59 @@ public sealed record ProblemCode
     public static readonly ProblemCode RollbackUnavailable = new("rollback_unavailable", 409, "There is no previous bundle to return to.");
 
     /// <summary>Another activation is under way.</summary>
-    public static readonly ProblemCode ActivationUnderWay = new("activation_under_way", 409, "Another bundle is being activated.");
+    public static readonly ProblemCode ActivationInProgress = new("activation_in_progress", 409, "Another bundle is being activated.");
 
     /// <summary>No bundle is active.</summary>
-    public static readonly ProblemCode ModelMissing = new("model_missing", 409, "The call needs an active bundle, and there is none.");
+    public static readonly ProblemCode NoActiveBundle = new("no_active_bundle", 409, "The call needs an active bundle, and there is none.");
 
     // Content that cannot be used.
-    /// <summary>A vector of the wrong length.</summary>
-    public static readonly ProblemCode RepresentationLength = new("representation_length", 422, "The representation does not have the bundle's length.");
+    /// <summary>The representation does not have the bundle's length.</summary>
+    public static readonly ProblemCode EmbeddingLength = new("embedding_length", 422, "The representation does not have the bundle's length.");
 
-    /// <summary>NaN or infinity.</summary>
-    public static readonly ProblemCode RepresentationNotFinite = new("representation_not_finite", 422, "The representation holds a number that is not finite.");
+    /// <summary>The representation holds a number that is not finite.</summary>
+    public static readonly ProblemCode EmbeddingNotFinite = new("embedding_not_finite", 422, "The representation holds a number that is not finite.");
 
-    /// <summary>For a bundle that is not active.</summary>
-    public static readonly ProblemCode RepresentationBundle = new("representation_bundle", 422, "The representation is of a bundle that is not the active one.");
+    /// <summary>The representation is of a bundle that is not the active one.</summary>
+    public static readonly ProblemCode EmbeddingBundle = new("embedding_bundle", 422, "The representation is of a bundle that is not the active one.");
+
+    /// <summary>An item's ID is 1 to 128 bytes of UTF-8 without control characters.</summary>
+    public static readonly ProblemCode ItemIdInvalid = new("item_id_invalid", 400, "An item's ID is 1 to 128 bytes of UTF-8 without control characters.");
+
+    /// <summary>The title is too long.</summary>
+    public static readonly ProblemCode TitleTooLong = new("title_too_long", 422, "The title is too long.");
+
+    /// <summary>The text is too long.</summary>
+    public static readonly ProblemCode TextTooLong = new("text_too_long", 422, "The text is too long.");
+
+    /// <summary>The item has too many categories.</summary>
+    public static readonly ProblemCode TooManyCategories = new("too_many_categories", 422, "The item has too many categories.");
+
+    /// <summary>The item has too many tags.</summary>
+    public static readonly ProblemCode TooManyTags = new("too_many_tags", 422, "The item has too many tags.");
+
+    /// <summary>The item has too many attributes.</summary>
+    public static readonly ProblemCode TooManyAttributes = new("too_many_attributes", 422, "The item has too many attributes.");
+
+    /// <summary>A category, a tag or an attribute is empty, too long or no text.</summary>
+    public static readonly ProblemCode LabelInvalid = new("label_invalid", 422, "A category, a tag or an attribute is empty, too long or no text.");
+
+    /// <summary>The image is too large.</summary>
+    public static readonly ProblemCode ImageTooLarge = new("image_too_large", 422, "The image is too large.");
+
+    /// <summary>The event has no usable event_id, so sending it twice would count twice.</summary>
+    public static readonly ProblemCode EventIdInvalid = new("event_id_invalid", 400, "The event has no usable event_id, so sending it twice would count twice.");
+
+    /// <summary>The event's type is neither impression nor an action of the active bundle.</summary>
+    public static readonly ProblemCode EventTypeUnknown = new("event_type_unknown", 400, "The event's type is neither impression nor an action of the active bundle.");
+
+    /// <summary>The event names no valid user.</summary>
+    public static readonly ProblemCode EventUserInvalid = new("event_user_invalid", 400, "The event names no valid user.");
+
+    /// <summary>The event names no valid item.</summary>
+    public static readonly ProblemCode EventItemInvalid = new("event_item_invalid", 400, "The event names no valid item.");
+
+    /// <summary>The timestamp is neither Unix seconds nor RFC 3339, or is out of range.</summary>
+    public static readonly ProblemCode EventTimestampInvalid = new("event_timestamp_invalid", 400, "The timestamp is neither Unix seconds nor RFC 3339, or is out of range.");
 
     /// <summary>A safetensors file that is not what the call reads.</summary>
     public static readonly ProblemCode SafetensorsInvalid = new("safetensors_invalid", 422, "The safetensors file is not what this call reads.");
@@ -129,15 +165,6 @@ public sealed record ProblemCode
 
     /// <summary>Text that is not valid Unicode.</summary>
     public static readonly ProblemCode TextInvalid = new("text_invalid", 422, "A text is not valid Unicode.");
-
-    /// <summary>An event without an ID.</summary>
-    public static readonly ProblemCode EventIdMissing = new("event_id_missing", 422, "The event has no event_id, so sending it twice would count twice.");
-
-    /// <summary>An event type that is neither impression nor an action.</summary>
-    public static readonly ProblemCode EventTypeUnknown = new("event_type_unknown", 422, "The event's type is neither impression nor an action of the active bundle.");
-
-    /// <summary>A time that cannot be.</summary>
-    public static readonly ProblemCode TimestampInvalid = new("timestamp_invalid", 422, "The timestamp is neither Unix seconds nor RFC 3339, or lies in the future.");
 
     /// <summary>A file that the bundle's manifest names is not there.</summary>
     public static readonly ProblemCode BundleMissingFile = new("bundle_missing_file", 422, "The bundle lacks a file.");
@@ -176,6 +203,12 @@ public sealed record ProblemCode
     /// <summary>The store does not work.</summary>
     public static readonly ProblemCode StorageUnavailable = new("storage_unavailable", 503, "The host's store does not work; nothing was stored.");
 
+    /// <summary>The store has as much to write as it can take.</summary>
+    public static readonly ProblemCode StorageOverloaded = new("storage_overloaded", 429, "The host's store has as much to write as it can take; try again shortly.");
+
+    /// <summary>The store cannot be read.</summary>
+    public static readonly ProblemCode StorageUnreadable = new("storage_unreadable", 503, "The host's store cannot be read.");
+
     /// <summary>Starting or stopping.</summary>
     public static readonly ProblemCode NotReady = new("not_ready", 503, "The host is not ready.");
 
@@ -190,4 +223,9 @@ public sealed record ProblemCode
             .Where(field => field.FieldType == typeof(ProblemCode))
             .Select(field => (ProblemCode)field.GetValue(null)!),
     ];
+
+    private static readonly Dictionary<string, ProblemCode> ByCode = All.ToDictionary(code => code.Code, StringComparer.Ordinal);
+
+    /// <summary>The code of that name. One that nobody gave a status to is the host's defect.</summary>
+    public static ProblemCode Of(string code) => ByCode.GetValueOrDefault(code, Internal);
 }

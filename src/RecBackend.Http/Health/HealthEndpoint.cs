@@ -1,0 +1,47 @@
+using Microsoft.AspNetCore.Http;
+using RecBackend.Core.Models;
+using RecBackend.Http.Wire;
+
+namespace RecBackend.Http.Health;
+
+/// <summary>Whether a host is well.</summary>
+/// <param name="Status"><c>live</c>, <c>ready</c> or <c>not_ready</c>.</param>
+/// <param name="Missing">What a ready host would have: <c>catalog</c> while it is filled, <c>bundle</c> without an active one.</param>
+/// <param name="Detail">In words.</param>
+/// <param name="Model">Version of the active bundle.</param>
+/// <param name="Items">Items in its catalogue.</param>
+public sealed record HealthReply(string Status, IReadOnlyList<string>? Missing = null, string? Detail = null, string? Model = null, int? Items = null);
+
+/// <summary><c>/healthz</c>.</summary>
+internal sealed class HealthEndpoint(ModelDirectory models)
+{
+    private static readonly HealthReply Live = new("live");
+
+    public static Task LiveAsync(HttpContext context) => JsonBody.WriteAsync(context, Live, WireJson.Default.HealthReply);
+
+    public Task ReadyAsync(HttpContext context)
+    {
+        var status = models.Status;
+        var missing = new List<string>();
+        if (!status.Ready)
+        {
+            missing.Add("catalog");
+        }
+
+        if (status.Active is null)
+        {
+            missing.Add("bundle");
+        }
+
+        var reply = missing.Count == 0
+            ? new HealthReply("ready", Model: status.Active, Items: status.Items)
+            : new HealthReply("not_ready", missing, Words(status), status.Active, status.Items);
+        return JsonBody.WriteAsync(
+            context, reply, WireJson.Default.HealthReply, missing.Count == 0 ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable);
+    }
+
+    private static string Words(ModelStatus status) =>
+        status.Problem is { } problem ? $"The bundle that was active could not be loaded: {problem.Message}"
+        : !status.Ready ? "The catalogue is being filled."
+        : "No bundle is active; rankings are answered by the fallback. Add one with POST /v1/models and activate it.";
+}

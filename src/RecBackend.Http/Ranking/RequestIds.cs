@@ -1,0 +1,28 @@
+using System.Security.Cryptography;
+
+namespace RecBackend.Http.Ranking;
+
+/// <summary>IDs for rankings whose caller gave none: 48 bits of milliseconds, then 32 random ones, in base 32. They sort by time, and are 16 characters long.</summary>
+internal static class RequestIds
+{
+    /// <summary>Length of an ID.</summary>
+    public const int Length = 16;
+
+    // Crockford's alphabet: in ASCII order, so that the text sorts like the number, and without letters that are mistaken for digits.
+    private static ReadOnlySpan<byte> Alphabet => "0123456789ABCDEFGHJKMNPQRSTVWXYZ"u8;
+
+    /// <summary>Writes a new ID.</summary>
+    /// <param name="destination"><see cref="Length"/> bytes of ASCII.</param>
+    /// <param name="now">The time that it carries.</param>
+    public static void Write(Span<byte> destination, DateTimeOffset now)
+    {
+        Span<byte> random = stackalloc byte[sizeof(uint)];
+        RandomNumberGenerator.Fill(random);
+        var bits = ((UInt128)(ulong)now.ToUnixTimeMilliseconds() << 32) | BitConverter.ToUInt32(random);
+        for (var i = Length - 1; i >= 0; i--)
+        {
+            destination[i] = Alphabet[(int)(bits & 31)];
+            bits >>= 5;
+        }
+    }
+}

@@ -20,18 +20,8 @@ internal static class EvalCommand
     {
         var data = new Option<string>("--data") { Description = "Folder of a data set in the neutral form.", Required = true };
         var bundle = new Option<string?>("--bundle") { Description = "The bundle that ranks there: its offline test metrics are shown beside the measured ones." };
-        var concurrency = new Option<int>("--concurrency")
-        {
-            Description = "Users replayed at a time. 1 keeps the order of all rows, and so the item statistics of training.",
-            DefaultValueFactory = _ => 1,
-        };
-        concurrency.Validators.Add(result =>
-        {
-            if (result.GetValueOrDefault<int>() < 1)
-            {
-                result.AddError("--concurrency must be at least 1");
-            }
-        });
+        var concurrency = WholeNumber.Option(
+            "--concurrency", "Users replayed at a time. 1 keeps the order of all rows, and so the item statistics of training.", 1, 1, int.MaxValue);
         var skipLoad = new Option<bool>("--skip-load") { Description = "The server has the data's items, users and history already, as after `rec up --data`." };
         var json = new Option<bool>("--json") { Description = "The last line is one JSON object." };
         var command = new Command("eval", "Replay a data set's test part against a live server, in the order of time: each ranking is asked for before its events are told. "

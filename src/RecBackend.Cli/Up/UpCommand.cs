@@ -11,14 +11,7 @@ internal static class UpCommand
     {
         var data = new Option<string?>("--data") { Description = "Folder of a data set in the neutral form. [default: samples/movielens]" };
         var bundle = new Option<string?>("--bundle") { Description = "The model bundle: its folder, or a zip. [default: the folder `bundle` of the data]" };
-        var port = new Option<int>("--port") { Description = "The gateway's port.", DefaultValueFactory = _ => DefaultPort };
-        port.Validators.Add(result =>
-        {
-            if (result.GetValueOrDefault<int>() is < 1 or > ushort.MaxValue)
-            {
-                result.AddError("--port must be between 1 and 65535");
-            }
-        });
+        var port = WholeNumber.Option("--port", "The gateway's port.", DefaultPort, 1, ushort.MaxValue);
         var state = new Option<string?>("--state") { Description = "Where users, items and bundles are kept between runs. [default: recbackend in the user's data folder]" };
         var command = new Command("up", "Start server and gateway on this machine in development mode, load a data set and a model, and rank until Ctrl-C.")
         {

@@ -1,0 +1,185 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Microsoft.Extensions.Logging;
+using RecBackend.Core.Models;
+
+namespace RecBackend.Scoring.Bundles;
+
+/// <summary>
+/// Bundles in a folder: <c>bundles/VERSION/</c> for each, and <c>active.json</c>. A bundle gets its place by one rename, after everything in it was checked and flushed:
+/// a host that dies at any moment leaves it whole or absent.
+/// </summary>
+public sealed class FileBundleStore : IBundleStore
+{
+    private readonly ScoringRuntime _runtime;
+    private readonly ILogger<FileBundleStore> _logger;
+    private readonly string _bundles;
+    private readonly string _staging;
+    private readonly string _active;
+    private readonly Lock _placing = new();
+
+    /// <summary>Opens a store, making its folders where they are not there, and clearing what an interrupted upload left.</summary>
+    /// <param name="folder">The host's state folder. One process uses it at a time.</param>
+    /// <param name="runtime">What models run on.</param>
+    /// <param name="logger">Is told of stored bundles, and of those that can no longer be read.</param>
+    /// <exception cref="IOException">The folder cannot be written.</exception>
+    public FileBundleStore(string folder, ScoringRuntime runtime, ILogger<FileBundleStore> logger)
+    {
+        _runtime = runtime;
+        _logger = logger;
+        _bundles = Path.Combine(Path.GetFullPath(folder), "bundles");
+        _staging = Path.Combine(Path.GetFullPath(folder), "staging");
+        _active = Path.Combine(Path.GetFullPath(folder), "active.json");
+        if (Directory.Exists(_staging))
+        {
+            Directory.Delete(_staging, recursive: true);
+        }
+
+        Directory.CreateDirectory(_staging);
+        Directory.CreateDirectory(_bundles);
+    }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<BundleSummary> List()
+    {
+        var summaries = new List<BundleSummary>();
+        foreach (var folder in Directory.EnumerateDirectories(_bundles))
+        {
+            try
+            {
+                summaries.Add(Summarize(folder, BundleLoader.ReadManifest(folder)));
+            }
+            catch (BundleRefusedException exception)
+            {
+                _logger.LogWarning("The bundle in {Folder} is left out: {Reason}", folder, exception.Message);
+            }
+        }
+
+        return [.. summaries.OrderByDescending(summary => summary.Created).ThenBy(summary => summary.Version, StringComparer.Ordinal)];
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<BundleSummary> AddAsync(Stream zip, CancellationToken cancellation) =>
+        await AddAsync(staged => BundleArchive.UnpackAsync(zip, staged, _runtime.Options.MaxBundleBytes, cancellation), cancellation);
+
+    /// <summary>As <see cref="AddAsync(Stream, CancellationToken)"/>, for a bundle that lies unpacked on this machine.</summary>
+    /// <param name="folder">The bundle; it is copied.</param>
+    /// <param name="cancellation">Stops between files.</param>
+    /// <exception cref="BundleRefusedException">The bundle is not valid; nothing was stored.</exception>
+    public async ValueTask<BundleSummary> AddFolderAsync(string folder, CancellationToken cancellation)
+    {
+        if (!Directory.Exists(folder))
+        {
+            throw BundleRefusal.MissingFile(Path.Combine(folder, ManifestReader.FileName));
+        }
+
+        return await AddAsync(staged => CopyAsync(folder, staged, cancellation), cancellation);
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<IModel> LoadAsync(string version, CancellationToken cancellation)
+    {
+        var folder = FolderOf(version);
+        if (folder is null || !Directory.Exists(folder))
+        {
+            throw BundleRefusal.Unknown(version);
+        }
+
+        // Seconds of work that never waits for anything: not on a thread that serves requests.
+        var model = await Task.Run(() => BundleLoader.LoadAsync(folder, _runtime, cancellation), cancellation);
+        if (model.Layout.Version == version)
+        {
+            return model;
+        }
+
+        await model.DisposeAsync();
+        throw BundleRefusal.ManifestInvalid("version", $"is {model.Layout.Version}, but the bundle was stored as {version}");
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="InvalidDataException">active.json was changed by somebody else and cannot be read.</exception>
+    public ActiveVersions ReadActive()
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(File.ReadAllBytes(_active), ActiveVersionsJson.Default.ActiveVersions)
+                ?? throw new InvalidDataException($"{_active} holds null.");
+        }
+        catch (FileNotFoundException)
+        {
+            return new ActiveVersions(null, null);
+        }
+        catch (JsonException exception)
+        {
+            throw new InvalidDataException($"{_active} cannot be read: {exception.Message} Delete it to start without an active bundle.", exception);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void WriteActive(ActiveVersions versions)
+    {
+        lock (_placing)
+        {
+            DurableFiles.Replace(_active, JsonSerializer.SerializeToUtf8Bytes(versions, ActiveVersionsJson.Default.ActiveVersions));
+        }
+    }
+
+    private async Task<BundleSummary> AddAsync(Func<string, Task> fill, CancellationToken cancellation)
+    {
+        var staged = Path.Combine(_staging, Guid.NewGuid().ToString("N"));
+        Directory.CreateDirectory(staged);
+        try
+        {
+            await fill(staged);
+            var manifest = await BundleLoader.CheckFilesAsync(staged, cancellation);
+            return Place(staged, manifest);
+        }
+        finally
+        {
+            if (Directory.Exists(staged))
+            {
+                Directory.Delete(staged, recursive: true);
+            }
+        }
+    }
+
+    private BundleSummary Place(string staged, Manifest manifest)
+    {
+        var folder = FolderOf(manifest.Version)!;
+        lock (_placing)
+        {
+            if (!Directory.Exists(folder))
+            {
+                DurableFiles.MoveFolder(staged, folder);
+                _logger.LogInformation("Stored bundle {Version}.", manifest.Version);
+            }
+        }
+
+        return Summarize(folder, BundleLoader.ReadManifest(folder));
+    }
+
+    /// <summary>Where a version is kept; null for what is not a version, and so could lead out of the folder.</summary>
+    private string? FolderOf(string version) => ManifestReader.IsVersion(version) ? Path.Combine(_bundles, version) : null;
+
+    private static BundleSummary Summarize(string folder, Manifest manifest) =>
+        manifest.ToSummary(new DirectoryInfo(folder).EnumerateFiles().Sum(file => file.Length));
+
+    private static async Task CopyAsync(string from, string to, CancellationToken cancellation)
+    {
+        foreach (var path in Directory.EnumerateFileSystemEntries(from))
+        {
+            if (Directory.Exists(path))
+            {
+                throw BundleRefusal.ManifestInvalid("files", $"does not name the folder {Path.GetFileName(path)}, which is in the bundle");
+            }
+
+            await using var source = File.OpenRead(path);
+            await using var target = File.Create(Path.Combine(to, Path.GetFileName(path)));
+            await source.CopyToAsync(target, cancellation);
+        }
+    }
+}
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
+[JsonSerializable(typeof(ActiveVersions))]
+internal sealed partial class ActiveVersionsJson : JsonSerializerContext;

@@ -1,0 +1,76 @@
+using System.Globalization;
+
+namespace RecBackend.Scoring;
+
+/// <summary>Where graphs run.</summary>
+public enum ScoringProvider
+{
+    /// <summary>The processor.</summary>
+    Cpu,
+
+    /// <summary>An NVIDIA GPU; needs a build with <c>-p:Gpu=true</c> and the CUDA libraries.</summary>
+    Cuda,
+}
+
+/// <summary>How a host runs models. Keys of the section <c>Scoring</c>.</summary>
+public sealed class ScoringOptions
+{
+    /// <summary>Where graphs run. Never falls back to another in silence.</summary>
+    public ScoringProvider Provider { get; set; } = ScoringProvider.Cpu;
+
+    /// <summary>The GPU to use, by its CUDA number.</summary>
+    public int DeviceId { get; set; }
+
+    /// <summary>How many rankings and user encodings run at once; 0 = one for each processor.</summary>
+    public int MaxConcurrency { get; set; }
+
+    /// <summary>How many of them may wait; the next one is rejected as overload.</summary>
+    public int QueueLength { get; set; } = 256;
+
+    /// <summary>How many batches of item contents are encoded at once, beside the rankings; 0 = half of the processors, at least one.</summary>
+    public int EncodingConcurrency { get; set; }
+
+    /// <summary>Item contents in one batch. A batch is what bulk work holds a processor for at a time.</summary>
+    public int EncodingBatch { get; set; } = 32;
+
+    /// <summary>Threads of one run of a graph. More than 1 helps a single caller and costs throughput.</summary>
+    public int IntraOpThreads { get; set; } = 1;
+
+    /// <summary>Whether those threads spin while they wait: lower latency for a processor that is never idle.</summary>
+    public bool Spinning { get; set; }
+
+    /// <summary>Pixels of the largest picture that is decoded.</summary>
+    public int MaxImagePixels { get; set; } = 25_000_000;
+
+    /// <summary>Bytes that an uploaded bundle may take, zipped as well as unpacked.</summary>
+    public long MaxBundleBytes { get; set; } = 8L << 30;
+
+    /// <summary><see cref="MaxConcurrency"/> with its default applied.</summary>
+    public int EffectiveConcurrency => MaxConcurrency == 0 ? Environment.ProcessorCount : MaxConcurrency;
+
+    /// <summary><see cref="EncodingConcurrency"/> with its default applied.</summary>
+    public int EffectiveEncodingConcurrency => EncodingConcurrency == 0 ? Math.Max(1, Environment.ProcessorCount / 2) : EncodingConcurrency;
+
+    /// <summary>Checks every key.</summary>
+    /// <exception cref="ArgumentException">A value is not possible; the message names the key.</exception>
+    public void Validate()
+    {
+        InRange(nameof(Provider), (int)Provider, 0, (int)ScoringProvider.Cuda);
+        InRange(nameof(DeviceId), DeviceId, 0, 255);
+        InRange(nameof(MaxConcurrency), MaxConcurrency, 0, 4096);
+        InRange(nameof(QueueLength), QueueLength, 0, 1_000_000);
+        InRange(nameof(EncodingConcurrency), EncodingConcurrency, 0, 4096);
+        InRange(nameof(EncodingBatch), EncodingBatch, 1, 4096);
+        InRange(nameof(IntraOpThreads), IntraOpThreads, 1, 1024);
+        InRange(nameof(MaxImagePixels), MaxImagePixels, 1, 500_000_000);
+        InRange(nameof(MaxBundleBytes), MaxBundleBytes, 1, long.MaxValue);
+    }
+
+    private static void InRange(string key, long value, long least, long most)
+    {
+        if (value < least || value > most)
+        {
+            throw new ArgumentException(string.Create(CultureInfo.InvariantCulture, $"Scoring:{key} is {value}; it must lie in {least} to {most}."), key);
+        }
+    }
+}

@@ -36,8 +36,8 @@ internal static class ManifestReader
         var manifest = Parse(utf8);
         CheckNames(manifest);
         CheckDims(manifest);
-        CheckItemInputs(manifest.ItemInputs, manifest.Files);
         CheckFiles(manifest);
+        CheckItemInputs(manifest.ItemInputs, manifest.Files);
         CheckStatistics("statistics", manifest.Statistics, ofItems: true);
         CheckStatistics("user_statistics", manifest.UserStatistics, ofItems: false);
         CheckVocabularies("profile", manifest.Profile);

@@ -230,8 +230,10 @@ internal sealed class SafeTensors : IDisposable
         }
 
         var offsets = property.Value.GetProperty("data_offsets");
-        var (first, last) = (offsets[0].GetInt64(), offsets[1].GetInt64());
-        if (offsets.GetArrayLength() != 2 || first < 0 || last < first || last > long.MaxValue - begin || count != (last - first) / size || (last - first) % size != 0)
+        var (first, last) = offsets.GetArrayLength() == 2
+            ? (offsets[0].GetInt64(), offsets[1].GetInt64())
+            : throw new InvalidDataException($"The data_offsets of tensor {property.Name} are not two.");
+        if (first < 0 || last < first || last > long.MaxValue - begin || count != (last - first) / size || (last - first) % size != 0)
         {
             throw new InvalidDataException(string.Create(
                 CultureInfo.InvariantCulture, $"The tensor {property.Name} has {count} elements of {size} bytes, but its bytes are {first} to {last}."));

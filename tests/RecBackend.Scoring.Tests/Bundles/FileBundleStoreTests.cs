@@ -1,0 +1,115 @@
+using RecBackend.Core.Models;
+
+namespace RecBackend.Scoring.Tests.Bundles;
+
+public sealed class FileBundleStoreTests : IDisposable
+{
+    private readonly TemporaryFolder _state = new();
+    private readonly ScoringRuntime _runtime = TestRuntime.Create();
+    private readonly TinyBundle _bundle = new();
+
+    public void Dispose()
+    {
+        _bundle.Dispose();
+        _runtime.Dispose();
+        _state.Dispose();
+    }
+
+    [Fact]
+    public async Task Zip_and_folder_of_one_bundle_are_one_bundle()
+    {
+        var store = TestRuntime.Store(_state.Path, _runtime);
+        using var zip = _bundle.Zip();
+
+        var first = await store.AddAsync(zip, CancellationToken.None);
+        var written = File.GetLastWriteTimeUtc(Path.Combine(_state.Path, "bundles", first.Version, "ranker.onnx"));
+        var second = await store.AddFolderAsync(_bundle.Folder, CancellationToken.None);
+
+        Assert.Equal(TinyBundle.Version, first.Version);
+        Assert.Equal("tiny", first.Recipe);
+        Assert.Equal(first.Bytes, second.Bytes);
+        Assert.Equal(0.542929, first.Metrics["test"]["auc"]);
+        Assert.Equal(written, File.GetLastWriteTimeUtc(Path.Combine(_state.Path, "bundles", first.Version, "ranker.onnx")));
+        Assert.Single(store.List());
+        Assert.Empty(Directory.EnumerateFileSystemEntries(Path.Combine(_state.Path, "staging")));
+    }
+
+    [Fact]
+    public async Task List_is_newest_first_and_leaves_out_what_cannot_be_read()
+    {
+        var store = TestRuntime.Store(_state.Path, _runtime);
+        await store.AddFolderAsync(_bundle.Folder, CancellationToken.None);
+        _bundle.EditManifest(manifest =>
+        {
+            manifest["version"] = "tiny-later";
+            manifest["created"] = "2027-01-01T00:00:00Z";
+        });
+        await store.AddFolderAsync(_bundle.Folder, CancellationToken.None);
+        Directory.CreateDirectory(Path.Combine(_state.Path, "bundles", "empty"));
+
+        Assert.Equal(["tiny-later", TinyBundle.Version], store.List().Select(bundle => bundle.Version));
+    }
+
+    [Fact]
+    public void Active_versions_survive_a_restart()
+    {
+        var store = TestRuntime.Store(_state.Path, _runtime);
+        Assert.Equal(new ActiveVersions(null, null), store.ReadActive());
+
+        store.WriteActive(new ActiveVersions("b", "a"));
+        store.WriteActive(new ActiveVersions("c", "b"));
+
+        Assert.Equal(new ActiveVersions("c", "b"), TestRuntime.Store(_state.Path, _runtime).ReadActive());
+        Assert.False(File.Exists(Path.Combine(_state.Path, "active.json.new")));
+    }
+
+    [Fact]
+    public void Damaged_active_versions_are_an_error_that_names_the_file()
+    {
+        var store = TestRuntime.Store(_state.Path, _runtime);
+        File.WriteAllText(Path.Combine(_state.Path, "active.json"), "{");
+
+        Assert.Contains("active.json", Assert.Throws<InvalidDataException>(store.ReadActive).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Upload_that_was_interrupted_leaves_nothing_after_a_restart()
+    {
+        _ = TestRuntime.Store(_state.Path, _runtime);
+        Directory.CreateDirectory(Path.Combine(_state.Path, "staging", "half"));
+        File.WriteAllText(Path.Combine(_state.Path, "staging", "half", "manifest.json"), "{");
+
+        var store = TestRuntime.Store(_state.Path, _runtime);
+
+        Assert.Empty(Directory.EnumerateFileSystemEntries(Path.Combine(_state.Path, "staging")));
+        Assert.Empty(store.List());
+        Assert.Equal(TinyBundle.Version, (await store.AddFolderAsync(_bundle.Folder, CancellationToken.None)).Version);
+    }
+
+    [Fact]
+    public async Task Cancelled_upload_leaves_nothing()
+    {
+        var store = TestRuntime.Store(_state.Path, _runtime);
+        using var zip = _bundle.Zip();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => store.AddAsync(zip, new CancellationToken(canceled: true)).AsTask());
+
+        Assert.Empty(Directory.EnumerateFileSystemEntries(Path.Combine(_state.Path, "staging")));
+        Assert.Empty(store.List());
+    }
+
+    [Fact]
+    public async Task Layout_is_what_the_manifest_says()
+    {
+        await using var model = await TestRuntime.LoadAsync(_runtime, _bundle.Folder, _state.Path);
+
+        var layout = model.Layout;
+        Assert.Equal((8, 12, 4, 20, 12, 11, 23), (layout.ItemId, layout.Representation, layout.UserId, layout.History, layout.UserState, layout.HistoryState, layout.Row));
+        Assert.Equal([StatisticKind.Impressions, StatisticKind.ClickRate, StatisticKind.Age], layout.Statistics.Select(field => field.Kind));
+        Assert.Equal(new StatisticField(StatisticKind.ClickRate, 0.478125, 10), layout.UserStatistics[1]);
+        Assert.Equal(["since_last_event", "hour_sin", "hour_cos", "position"], layout.Context);
+        Assert.Equal(["click"], layout.Actions);
+        Assert.Equal((3L, 1L, 0L), (layout.Profile[1].IdOf("M"), layout.Profile[1].IdOf("X"), layout.Profile[1].IdOf(null)));
+        Assert.Equal((0.478125, 20.0), (layout.FallbackPrior, layout.FallbackStrength));
+    }
+}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..features import Features
-from ..layers import Calibration, CategoricalInputs, HistoryProjection, IdTable, LowRankCross, TargetAttention
+from ..layers import CategoricalInputs, IdTable, Ranker, RankingShape, UserEncoder
 from ..train import ClickModel, Examples, Progress, Schedule, TrainedModel, conclude, fit, requests
 
 
@@ -22,15 +22,7 @@ class Config:
     user_id: int = 32
     category_width: int = 16
     attribute_width: int = 16
-    profile_width: int = 8
-    heads: int = 2
-    head_width: int = 32
-    user_hidden: int = 128
-    user_width: int = 32
-    hidden: tuple[int, int] = (192, 64)
-    cross_layers: int = 2
-    cross_rank: int = 32
-    dropout: float = 0.2
+    shape: RankingShape = field(default_factory=RankingShape)
     item_dropout: float = 0.05
     user_dropout: float = 0.1
     embedding_l2: float = 1e-5
@@ -59,82 +51,6 @@ class ItemEncoder(nn.Module):
         return self.side(categories, attributes)
 
 
-class UserEncoder(nn.Module):
-    """All of a user that no candidate is needed for."""
-
-    def __init__(self, features: Features, config: Config, event: int):
-        super().__init__()
-        schema = features.schema
-        attention = config.heads * config.head_width
-        self.profile = nn.ModuleList(nn.Embedding(attribute.size, config.profile_width) for attribute in schema.profile)
-        self.history = HistoryProjection(event, config.heads, config.head_width, schema.history, len(schema.actions))
-        self.attention = attention
-        width = config.user_id + config.profile_width * len(schema.profile) + len(schema.user_statistics) + attention + 1
-        self.tower = nn.Sequential(nn.Linear(width, config.user_hidden), nn.ReLU(), nn.Dropout(config.dropout))
-        self.first = nn.Linear(width + config.user_hidden, config.hidden[0])
-        self.cross = nn.Linear(width + config.user_hidden, config.user_width)
-        self.user_state = config.hidden[0] + config.user_width
-        self.history_state = 2 * attention + 1
-
-    def forward(
-        self,
-        user_embedding: Tensor,
-        history: Tensor,
-        history_actions: Tensor,
-        history_intervals: Tensor,
-        history_mask: Tensor,
-        profile: Tensor | None = None,
-        user_statistics: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Shapes of the bundle contract -> user_state [B, hidden + user_width], history_state [B, L, 2 · heads · head_width + 1]."""
-        history_state = self.history(history, history_actions, history_intervals, history_mask)
-        count = history_mask.sum(1, keepdim=True)
-        pooled = torch.split(history_state, [self.attention, self.attention, 1], 2)[1].sum(1) / count.clamp(min=1.0)
-        known = [user_embedding]
-        known += [embedding(profile[:, place]) for place, embedding in enumerate(self.profile)]
-        if user_statistics is not None:
-            known.append(user_statistics)
-        user = torch.cat([*known, pooled, torch.log1p(count)], 1)
-        user = torch.cat([user, self.tower(user)], 1)
-        return torch.cat([self.first(user), self.cross(user)], 1), history_state
-
-
-class Ranker(nn.Module):
-    def __init__(self, config: Config, event: int, statistics: int, context: int):
-        """`event`: width of ID embedding ‖ representation."""
-        super().__init__()
-        self.event, self.hidden = event, config.hidden[0]
-        self.attention = TargetAttention(event, config.heads, config.head_width)
-        width = event + statistics + config.heads * config.head_width
-        self.first = nn.Linear(width, config.hidden[0], bias=False)
-        self.context = nn.Linear(context, config.hidden[0], bias=False) if context else None
-        self.deep = nn.Sequential(
-            nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(config.hidden[0], config.hidden[1]), nn.ReLU(), nn.Dropout(config.dropout)
-        )
-        self.crosses = nn.ModuleList(LowRankCross(width + config.user_width, config.cross_rank) for _ in range(config.cross_layers))
-        self.deep_score = nn.Linear(config.hidden[1], 1)
-        self.cross_score = nn.Linear(width + config.user_width, 1)
-        self.calibration = Calibration()
-
-    def logits(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None) -> Tensor:
-        """user_state [B, S], history_state [B, L, H], item [B, N, dRow], context [B, C] -> [B, N]."""
-        read = self.attention(item[:, :, : self.event], history_state)
-        candidate = torch.cat([item, read], 2)
-        first = self.first(candidate) + user_state[:, : self.hidden].unsqueeze(1)
-        if self.context is not None:
-            first = first + self.context(context).unsqueeze(1)
-        user = user_state[:, self.hidden :].unsqueeze(1) + torch.zeros_like(item[:, :, :1])
-        x0 = torch.cat([candidate, user], 2)
-        x = x0
-        for cross in self.crosses:
-            x = cross(x0, x)
-        return (self.deep_score(self.deep(first)) + self.cross_score(x)).squeeze(2)
-
-    def forward(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
-        """The contract's inputs -> score [B, N], calibrated probabilities."""
-        return self.calibration(self.logits(user_state, history_state, item, context))
-
-
 def train(features: Features, config: Config, seed: int, progress: Progress | None = None) -> TrainedModel:
     """Trains on the training part, stops on the validation part's AUC."""
     model = build(features, config, seed)
@@ -157,11 +73,10 @@ def build(features: Features, config: Config, seed: int) -> ClickModel:
     schema = features.schema
     examples = Examples.of(features)
     item_encoder = ItemEncoder(features, config)
-    event = config.item_id + item_encoder.width
     return ClickModel(
         item_encoder,
-        UserEncoder(features, config, event),
-        Ranker(config, event, len(schema.item_statistics), len(schema.context)),
+        UserEncoder(config.shape, schema, config.user_id, config.item_id, item_encoder.width),
+        Ranker(config.shape, schema, config.item_id + item_encoder.width),
         IdTable(len(features.known_item_ids), config.item_id, config.item_dropout),
         IdTable(len(features.known_user_ids), config.user_id, config.user_dropout),
         examples,

@@ -1,0 +1,369 @@
+"""`ppm`: a content model, pre-trained and plugged into the ID model (PPM, arXiv 2403.10049).
+
+1. Item level, text: query matching. Where there are no search queries, an item's title, tags and categories are the query for its description; InfoNCE within the batch.
+2. Item level, image: entity prediction. The categories of an item are predicted from its picture, or from given features of it.
+   Both encoders are frozen from here on, and joined: an item's content vector is text ‖ image, zeros for what it lacks.
+3. User level: a bidirectional transformer over the content of the history, with encodings of place and interval, learns to predict clicks on the candidate's content. No IDs.
+4. Plug-in: its layers above the frozen vectors start the unified model, which is trained end to end with IDs, profile, statistics and context. Some IDs are taken for unknown in
+   training, so that an item that nobody has seen is a case the model knows.
+
+The paper gives neither widths nor temperatures; those here were chosen on MovieLens-1M's validation part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..features import Features
+from ..layers import CategoricalInputs, IdTable, Ranker, RankingShape, SequenceEncoder, UserEncoder
+from ..train import ClickModel, Examples, Fit, Progress, Schedule, TrainedModel, conclude, fit, requests
+
+_PADDING, _SEPARATOR = 0, 2  # token ids, docs/bundle-format.md section 3
+
+
+@dataclass(frozen=True)
+class Config:
+    item_id: int = 32
+    user_id: int = 32
+    text: int = 64
+    image: int = 32
+    category_width: int = 16
+    attribute_width: int = 16
+    representation: int = 64
+    temperature: float = 0.07
+    content_dropout: float = 0.1
+    """Share of items without text, and of items without picture, in each step of stages 3 and 4."""
+    layers: int = 1
+    transformer_heads: int = 2
+    shape: RankingShape = field(default_factory=RankingShape)
+    item_dropout: float = 0.1
+    user_dropout: float = 0.1
+    embedding_l2: float = 1e-5
+    request: int = 8
+    """Rows of a user that training scores with one history (`train.requests`)."""
+    history: int = 50
+    text_length: int = 128
+    text_vocabulary: int = 6000
+    text_schedule: Schedule = field(default_factory=lambda: Schedule(epochs=5, batch=256, learning_rate=1e-3, warmup_steps=10))
+    image_schedule: Schedule = field(default_factory=lambda: Schedule(epochs=10, batch=128, learning_rate=2e-3, warmup_steps=10))
+    user_schedule: Schedule = field(default_factory=lambda: Schedule(epochs=2))
+    schedule: Schedule = field(default_factory=Schedule)
+
+
+# Stage 1
+
+
+class TextEncoder(nn.Module):
+    """A weighted mean of token vectors and a residual network over it: [B, T] -> [B, width] of length 1, zeros for an empty text."""
+
+    def __init__(self, tokens: int, width: int):
+        super().__init__()
+        self.width = width
+        self.token = nn.Embedding(tokens, width, padding_idx=_PADDING)
+        self.weight = nn.Embedding(tokens, 1, padding_idx=_PADDING)
+        self.centre = nn.Parameter(torch.zeros(width))
+        self.mix = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
+
+    def forward(self, text: Tensor) -> Tensor:
+        present = (text > _SEPARATOR).to(torch.float32).unsqueeze(2)
+        weight = self.weight(text).abs() * present
+        mean = (self.token(text) * weight).sum(1) / weight.sum(1).clamp(min=1e-6)
+        any_text = (present.sum(1) > 0).to(torch.float32)
+        return functional.normalize(mean - self.centre + self.mix(mean), dim=1) * any_text
+
+    @torch.no_grad()
+    def start_from(self, text: np.ndarray) -> None:
+        """Latent semantic analysis as the start: token vectors from the SVD of the TF-IDF matrix of `text` [I, T], token weights from inverse document frequency.
+
+        On a catalogue of thousands, not millions, this is most of what there is to learn about words.
+        """
+        tokens = self.token.num_embeddings
+        counts = np.zeros((len(text), tokens), np.float32)
+        np.add.at(counts, (np.arange(len(text))[:, None], text), 1.0)
+        counts[:, : _SEPARATOR + 1] = 0
+        documents = (counts > 0).sum(0)
+        weight = np.log((1 + len(text)) / (1 + documents)).astype(np.float32)
+        matrix = torch.from_numpy(np.log1p(counts) * weight)
+        matrix = functional.normalize(matrix, dim=1)
+        rank = min(self.width, *matrix.shape)
+        _, singular, tokens_side = torch.svd_lowrank(matrix, q=min(rank + 8, *matrix.shape), niter=4)
+        # The square root flattens the spectrum: without it, the few strongest topics drown the others in every cosine.
+        vectors = tokens_side[:, :rank] / singular[:rank].clamp(min=1e-3).sqrt()
+        vectors = vectors / vectors.norm(dim=1).mean().clamp(min=1e-6)
+        self.token.weight.zero_()
+        self.token.weight[:, :rank] = vectors
+        self.token.weight[_PADDING] = 0
+        self.weight.weight[:, 0] = torch.from_numpy(weight)
+        self.weight.weight[_PADDING] = 0
+        for layer in (self.mix[0], self.mix[2]):
+            nn.init.normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+        share = torch.from_numpy(counts * weight)
+        share = share / share.sum(1, keepdim=True).clamp(min=1e-6)
+        self.centre.copy_((share @ self.token.weight).mean(0))
+
+
+class QueryMatching(nn.Module):
+    """Stage 1: an item's description must be the nearest to the item's own query among those of the batch."""
+
+    def __init__(self, encoder: TextEncoder, queries: Tensor, descriptions: Tensor, categories: Tensor | None, category_ids: int, temperature: float):
+        """queries and descriptions [I, T], categories [I, K]"""
+        super().__init__()
+        self.encoder, self.temperature = encoder, temperature
+        self._queries, self._descriptions, self._categories = queries, descriptions, categories
+        self.category = nn.Embedding(category_ids, encoder.width, padding_idx=0) if categories is not None else None
+
+    def loss(self, items: Tensor) -> Tensor:
+        """Places of items [B] -> InfoNCE in both directions."""
+        query = self.encoder(self._queries[items])
+        if self.category is not None:
+            query = functional.normalize(query + 0.1 * self.category(self._categories[items]).sum(1), dim=1)
+        similarity = query @ self.encoder(self._descriptions[items]).t() / self.temperature
+        own = torch.arange(len(items))
+        return 0.5 * (functional.cross_entropy(similarity, own) + functional.cross_entropy(similarity.t(), own))
+
+
+def pairs(text: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Splits documents [I, T] at their last separator: queries [I, T], descriptions [I, T], and the places of the items that have both."""
+    place = np.arange(text.shape[1])
+    separators = text == _SEPARATOR
+    last = np.where(separators.any(1), text.shape[1] - 1 - separators[:, ::-1].argmax(1), -1)[:, None]
+    queries = np.where(place < last, text, _PADDING)
+    descriptions = np.where((place > last) & (last >= 0), text, _PADDING)
+    both = ((queries > _SEPARATOR).any(1)) & ((descriptions > _SEPARATOR).sum(1) >= 3)
+    return queries, descriptions, np.flatnonzero(both)
+
+
+def pretrain_text(features: Features, config: Config, seed: int, progress: Progress | None) -> tuple[TextEncoder, Fit]:
+    torch.manual_seed(seed)
+    encoder = TextEncoder(features.schema.text_size, config.text)
+    text = features.items.text
+    encoder.start_from(text[features.item_known])
+    queries, descriptions, both = pairs(text)
+    both = both[features.item_known[both]]
+    categories = features.items.categories
+    model = QueryMatching(
+        encoder,
+        torch.from_numpy(queries),
+        torch.from_numpy(descriptions),
+        torch.from_numpy(categories) if categories is not None else None,
+        features.schema.categories.size if features.schema.categories else 0,
+        config.temperature,
+    )
+    if len(both) < 2:
+        return encoder, Fit(0.0, 0.0, [], [], 0.0)
+    return encoder, fit(model, torch.from_numpy(both), model.loss, config.text_schedule, seed, progress=progress)
+
+
+# Stage 2
+
+
+class PictureEncoder(nn.Module):
+    """A picture [B, 3, H, W], or features of it [B, F], -> [B, width] of length 1; zeros where the mask is 0."""
+
+    def __init__(self, width: int, features: int):
+        """`features`: length of given features, 0 for pixels."""
+        super().__init__()
+        self.width = width
+        if features:
+            self.body = nn.Sequential(nn.Linear(features, 2 * width), nn.ReLU(), nn.Dropout(0.3), nn.Linear(2 * width, width))
+        else:
+            channels = [3, 16, 32, 64, 64]
+            layers: list[nn.Module] = []
+            for source, target in zip(channels, channels[1:]):
+                layers += [nn.Conv2d(source, target, 3, stride=2, padding=1), nn.GroupNorm(4, target), nn.ReLU()]
+            self.body = nn.Sequential(*layers, _MeanOfPlaces(), nn.Dropout(0.3), nn.Linear(channels[-1], width))
+
+    def forward(self, picture: Tensor, mask: Tensor) -> Tensor:
+        """mask [B, 1]"""
+        return functional.normalize(self.body(picture), dim=1) * mask
+
+
+class _MeanOfPlaces(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C]"""
+        return x.mean(3).mean(2)
+
+
+class EntityPrediction(nn.Module):
+    """Stage 2: which categories an item has, from its picture."""
+
+    def __init__(self, encoder: PictureEncoder, pictures: Tensor, mask: Tensor, categories: Tensor, category_ids: int):
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(encoder.width, category_ids)
+        self._pictures, self._mask = pictures, mask
+        self._target = torch.zeros(len(categories), category_ids).scatter_(1, categories, 1.0)
+        self._target[:, 0] = 0
+
+    def loss(self, items: Tensor) -> Tensor:
+        """Places of items [B] -> mean over categories of the log loss."""
+        logits = self.head(4.0 * self.encoder(self._pictures[items], self._mask[items]))
+        return functional.binary_cross_entropy_with_logits(logits, self._target[items])
+
+
+def pretrain_image(features: Features, config: Config, seed: int, progress: Progress | None) -> tuple[PictureEncoder, Fit]:
+    torch.manual_seed(seed)
+    items = features.items
+    encoder = PictureEncoder(config.image, features.schema.image_features)
+    shown = np.flatnonzero((items.image_mask[:, 0] > 0) & features.item_known)
+    if items.categories is None or len(shown) < 2:
+        return encoder, Fit(0.0, 0.0, [], [], 0.0)
+    pictures = items.image_features if features.schema.image_features else items.image
+    model = EntityPrediction(
+        encoder, torch.from_numpy(pictures), torch.from_numpy(items.image_mask), torch.from_numpy(items.categories), features.schema.categories.size
+    )
+    return encoder, fit(model, torch.from_numpy(shown), model.loss, config.image_schedule, seed, progress=progress)
+
+
+# Stages 3 and 4
+
+
+class ContentEncoder(nn.Module):
+    """The frozen text and picture encoders, joined: what an item is about, [B, width]. Computed once for each item."""
+
+    def __init__(self, text: TextEncoder | None, picture: PictureEncoder | None, given_features: bool):
+        super().__init__()
+        self.text, self.picture, self.given_features = text, picture, given_features
+        self.widths = [part.width for part in (text, picture) if part is not None]
+        self.width = sum(self.widths)
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> ContentEncoder:
+        """Frozen: always in eval mode."""
+        return super().train(False)
+
+    def forward(self, text: Tensor | None = None, image: Tensor | None = None, image_features: Tensor | None = None, image_mask: Tensor | None = None) -> Tensor:
+        parts = []
+        if self.text is not None:
+            parts.append(self.text(text))
+        if self.picture is not None:
+            parts.append(self.picture(image_features if self.given_features else image, image_mask))
+        return torch.cat(parts, 1)
+
+
+class ItemTop(nn.Module):
+    """Trained above the frozen content: content and side features -> representation [B, dRep]."""
+
+    def __init__(self, features: Features, config: Config, content_widths: list[int]):
+        super().__init__()
+        schema = features.schema
+        self.side = CategoricalInputs(
+            schema.categories.size if schema.categories else 0,
+            [attribute.size for attribute in schema.attributes],
+            config.category_width,
+            config.attribute_width,
+        )
+        self.content_widths, self.content_dropout = content_widths, config.content_dropout
+        width = sum(content_widths)
+        self.width = config.representation + self.side.width
+        self.content = nn.Sequential(nn.Linear(width, 2 * config.representation), nn.ReLU(), nn.Linear(2 * config.representation, config.representation))
+        self.linear = nn.Linear(width, config.representation, bias=False)
+
+    def forward(self, content: Tensor, categories: Tensor | None = None, attributes: Tensor | None = None) -> Tensor:
+        """content [B, content], categories [B, K], attributes [B, A] -> [B, dRep]"""
+        if self.training:
+            parts = torch.split(content, self.content_widths, 1)
+            content = torch.cat([part * (torch.rand(len(part), 1) >= self.content_dropout) for part in parts], 1)
+        parts = [self.content(content) + self.linear(content)]
+        if self.side.width:
+            parts.append(self.side(categories, attributes))
+        return torch.cat(parts, 1)
+
+
+class ItemEncoder(nn.Module):
+    """The whole way from content to representation: what is exported."""
+
+    def __init__(self, content: ContentEncoder, top: ItemTop):
+        super().__init__()
+        self.content, self.top = content, top
+
+    def forward(
+        self,
+        text: Tensor | None = None,
+        categories: Tensor | None = None,
+        attributes: Tensor | None = None,
+        image: Tensor | None = None,
+        image_features: Tensor | None = None,
+        image_mask: Tensor | None = None,
+    ) -> Tensor:
+        """The contract's inputs -> representation [B, dRep]."""
+        return self.top(self.content(text, image, image_features, image_mask), categories, attributes)
+
+
+def pretrain_items(features: Features, config: Config, seed: int, progress: Progress | None) -> ContentEncoder:
+    """Stages 1 and 2."""
+    schema = features.schema
+    text = pretrain_text(features, config, seed, progress)[0] if schema.text_size else None
+    has_pictures = schema.image_features > 0 or schema.image is not None
+    picture = pretrain_image(features, config, seed, progress)[0] if has_pictures else None
+    if text is None and picture is None:
+        raise ValueError("ppm needs items with text or pictures; this data has neither, so train the id recipe")
+    return ContentEncoder(text, picture, schema.image_features > 0)
+
+
+def model_on(content: ContentEncoder, features: Features, config: Config, seed: int, ids: bool) -> ClickModel:
+    """The untrained click model above frozen content: the user-level model, or with `ids` the unified one."""
+    torch.manual_seed(seed)
+    schema = features.schema
+    examples = Examples.of(features)
+    inputs = examples.item_inputs(("categories", "attributes"))
+    with torch.no_grad():
+        wanted = examples.item_inputs(("text", "image_features" if content.given_features else "image", "image_mask"))
+        if content.text is None:
+            wanted.pop("text", None)
+        if content.picture is None:
+            wanted = {"text": wanted["text"]}
+        parts = [content(**{name: value[part] for name, value in wanted.items()}) for part in torch.arange(len(features.item_ids)).split(512)]
+    inputs["content"] = torch.cat(parts)
+    top = ItemTop(features, config, content.widths)
+    item_id, user_id = (config.item_id, config.user_id) if ids else (0, 0)
+    sequence = SequenceEncoder(top.width, config.representation, config.layers, config.transformer_heads, schema.history, config.shape.dropout / 2)
+    return ClickModel(
+        top,
+        UserEncoder(config.shape, schema, user_id, item_id, top.width, sequence),
+        Ranker(config.shape, schema, item_id + top.width),
+        IdTable(len(features.known_item_ids), item_id, config.item_dropout),
+        IdTable(len(features.known_user_ids), user_id, config.user_dropout),
+        examples,
+        inputs,
+    )
+
+
+def plug_in(unified: ClickModel, pretrained: ClickModel) -> None:
+    """Starts the unified model's content layers from the user-level model."""
+    unified.item_encoder.load_state_dict(pretrained.item_encoder.state_dict())
+    unified.user_encoder.sequence.load_state_dict(pretrained.user_encoder.sequence.state_dict())
+
+
+def train(features: Features, config: Config, seed: int, progress: Progress | None = None) -> TrainedModel:
+    """All four stages."""
+    content = pretrain_items(features, config, seed, progress)
+    examples = requests(features, features.rows(0), config.request, seed)
+    validation = requests(features, features.rows(1), config.request)
+
+    pretrained = model_on(content, features, config, seed, ids=False)
+    fit(pretrained, examples, pretrained.loss, config.user_schedule, seed, progress=progress)
+
+    unified = model_on(content, features, config, seed, ids=True)
+    plug_in(unified, pretrained)
+    fit(
+        unified,
+        examples,
+        lambda batch: unified.loss(batch) + config.embedding_l2 * (unified.item_table.squares() + unified.user_table.squares()),
+        config.schedule,
+        seed,
+        (lambda: unified.score(validation)) if len(validation) else None,
+        progress,
+    )
+    reads = [name for name, part in (("text", content.text), ("image_features" if content.given_features else "image", content.picture)) if part is not None]
+    if content.picture is not None:
+        reads.append("image_mask")
+    reads += [name for name in ("categories", "attributes") if name in unified.inputs]
+    return conclude("ppm", unified, features, ItemEncoder(content, unified.item_encoder), tuple(reads), config)

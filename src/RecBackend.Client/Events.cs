@@ -26,12 +26,15 @@ public sealed record InteractionEvent
 public sealed record BatchReceipt
 {
     /// <summary>How many entries are stored by this call.</summary>
-    public int Accepted { get; init; }
+    public long Accepted { get; init; }
 
     /// <summary>How many were stored before; of events only.</summary>
-    public int Duplicates { get; init; }
+    public long Duplicates { get; init; }
 
-    /// <summary>Those that cannot be stored.</summary>
+    /// <summary>How many cannot be stored.</summary>
+    public long RejectedCount { get; init; }
+
+    /// <summary>Those that cannot be stored; the server lists the first 1,000.</summary>
     public IReadOnlyList<RejectedEntry> Rejected { get; init; } = [];
 }
 
@@ -39,4 +42,4 @@ public sealed record BatchReceipt
 /// <param name="Index">Its place in the batch, from 0.</param>
 /// <param name="Code">A stable code.</param>
 /// <param name="Detail">The reason in words.</param>
-public sealed record RejectedEntry(int Index, string Code, string? Detail);
+public sealed record RejectedEntry(long Index, string Code, string? Detail);

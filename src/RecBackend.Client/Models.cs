@@ -11,6 +11,9 @@ public sealed record ModelList
     /// <summary>Version that a rollback returns to.</summary>
     public string? Previous { get; init; }
 
+    /// <summary>Version that is being made ready.</summary>
+    public string? Preparing { get; init; }
+
     /// <summary>All that are stored, newest first.</summary>
     public IReadOnlyList<ModelSummary> Models { get; init; } = [];
 }
@@ -49,8 +52,17 @@ public sealed record Job
     /// <summary>Entries in all; null while not known.</summary>
     public long? Total { get; init; }
 
-    /// <summary>Why it failed; null if it did not.</summary>
-    public JobFailure? Failure { get; init; }
+    /// <summary>Entries that failed; the job went on.</summary>
+    public long ErrorCount { get; init; }
+
+    /// <summary>The first of them.</summary>
+    public IReadOnlyList<JobError> Errors { get; init; } = [];
+
+    /// <summary>Why the job failed, in words; null if it did not.</summary>
+    public string? Error { get; init; }
+
+    /// <summary>The same as a stable code.</summary>
+    public string? ErrorCode { get; init; }
 
     /// <summary>Whether it is over.</summary>
     [JsonIgnore]
@@ -61,7 +73,8 @@ public sealed record Job
     public bool Succeeded => State == "succeeded";
 }
 
-/// <summary>Why a job ended early.</summary>
+/// <summary>An item that a job could not do.</summary>
+/// <param name="Item">The item.</param>
 /// <param name="Code">Stable code.</param>
 /// <param name="Detail">In words.</param>
-public sealed record JobFailure(string Code, string? Detail);
+public sealed record JobError(string Item, string Code, string? Detail);

@@ -22,6 +22,10 @@ public sealed record RankRequest
 
     /// <summary>The caller's ID of the request, returned with the answer; null = the server makes one.</summary>
     public string? RequestId { get; init; }
+
+    /// <summary>When an answer by the model is of no more use and the fallback answers; null = the server's setting.</summary>
+    [JsonIgnore]
+    public TimeSpan? Timeout { get; init; }
 }
 
 /// <summary>Candidates in order of their click probability.</summary>

@@ -1,4 +1,4 @@
-using System.Net;
+using System.Globalization;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Text.Json;
@@ -37,8 +37,17 @@ public sealed class RecBackendClient : IDisposable
     }
 
     /// <summary>Ranks candidates for a user.</summary>
-    public Task<Ranking> RankAsync(RankRequest request, CancellationToken cancellation = default) =>
-        SendAsync(HttpMethod.Post, "v1/rank", Json(request, ClientJson.Default.RankRequest), ClientJson.Default.Ranking, cancellation);
+    public async Task<Ranking> RankAsync(RankRequest request, CancellationToken cancellation = default)
+    {
+        using var message = new HttpRequestMessage(HttpMethod.Post, "v1/rank") { Content = Json(request, ClientJson.Default.RankRequest) };
+        if (request.Timeout is { } timeout)
+        {
+            message.Headers.Add("Request-Timeout-Ms", ((long)timeout.TotalMilliseconds).ToString(CultureInfo.InvariantCulture));
+        }
+
+        using var response = await SendCheckedAsync(message, cancellation);
+        return await ReadAsync(response, ClientJson.Default.Ranking, cancellation);
+    }
 
     /// <summary>Tells events, in order. Events that the server rejects are in the receipt; the others are durable when the call returns.</summary>
     public Task<BatchReceipt> SendEventsAsync(IReadOnlyList<InteractionEvent> events, CancellationToken cancellation = default) =>
@@ -51,6 +60,19 @@ public sealed class RecBackendClient : IDisposable
     /// <summary>Inserts or replaces many items in one request.</summary>
     public Task<BatchReceipt> PutItemsAsync(IReadOnlyList<Item> items, CancellationToken cancellation = default) =>
         SendAsync(HttpMethod.Post, "v1/items/batch", Lines(items, ClientJson.Default.Item), ClientJson.Default.BatchReceipt, cancellation);
+
+    /// <summary>An item as the server keeps it; null if there is none.</summary>
+    public Task<ItemState?> GetItemAsync(string id, CancellationToken cancellation = default) =>
+        GetOrNullAsync($"v1/items/{Uri.EscapeDataString(id)}", "item_unknown", ClientJson.Default.ItemState, cancellation);
+
+    /// <summary>Sets an item's representation from outside.</summary>
+    public Task SetRepresentationAsync(string id, ExternalRepresentation representation, CancellationToken cancellation = default) =>
+        SendAsync(
+            HttpMethod.Put, $"v1/items/{Uri.EscapeDataString(id)}/embedding", Json(representation, ClientJson.Default.ExternalRepresentation), cancellation);
+
+    /// <summary>Starts to compute representations again: of <paramref name="items"/>, or of all items that lack one.</summary>
+    public Task<Job> WarmAsync(IReadOnlyList<string>? items = null, CancellationToken cancellation = default) =>
+        SendAsync(HttpMethod.Post, "v1/warm", Json(new WarmRequest(items), ClientJson.Default.WarmRequest), ClientJson.Default.Job, cancellation);
 
     /// <summary>Deletes an item.</summary>
     public Task DeleteItemAsync(string id, CancellationToken cancellation = default) =>
@@ -65,17 +87,8 @@ public sealed class RecBackendClient : IDisposable
         SendAsync(HttpMethod.Post, "v1/users/batch", Lines(users, ClientJson.Default.UserProfile), ClientJson.Default.BatchReceipt, cancellation);
 
     /// <summary>What the server keeps of a user; null if nothing.</summary>
-    public async Task<UserState?> GetUserAsync(string id, CancellationToken cancellation = default)
-    {
-        try
-        {
-            return await SendAsync(HttpMethod.Get, $"v1/users/{Uri.EscapeDataString(id)}", null, ClientJson.Default.UserState, cancellation);
-        }
-        catch (ProblemException problem) when (problem.Status == HttpStatusCode.NotFound && problem.Code == "user_unknown")
-        {
-            return null;
-        }
-    }
+    public Task<UserState?> GetUserAsync(string id, CancellationToken cancellation = default) =>
+        GetOrNullAsync($"v1/users/{Uri.EscapeDataString(id)}", "user_unknown", ClientJson.Default.UserState, cancellation);
 
     /// <summary>Forgets a user.</summary>
     public Task DeleteUserAsync(string id, CancellationToken cancellation = default) =>
@@ -140,19 +153,36 @@ public sealed class RecBackendClient : IDisposable
 
     private async Task<T> SendAsync<T>(HttpMethod method, string path, HttpContent? content, JsonTypeInfo<T> type, CancellationToken cancellation)
     {
-        using var response = await SendCheckedAsync(method, path, content, cancellation);
-        return await response.Content.ReadFromJsonAsync(type, cancellation)
-            ?? throw new JsonException($"{method} {path} answered with an empty document.");
+        using var request = new HttpRequestMessage(method, path) { Content = content };
+        using var response = await SendCheckedAsync(request, cancellation);
+        return await ReadAsync(response, type, cancellation);
+    }
+
+    private async Task<T?> GetOrNullAsync<T>(string path, string unknown, JsonTypeInfo<T> type, CancellationToken cancellation)
+        where T : class
+    {
+        try
+        {
+            return await SendAsync(HttpMethod.Get, path, null, type, cancellation);
+        }
+        catch (ProblemException problem) when (problem.Code == unknown)
+        {
+            return null;
+        }
     }
 
     private async Task SendAsync(HttpMethod method, string path, HttpContent? content, CancellationToken cancellation)
     {
-        using var response = await SendCheckedAsync(method, path, content, cancellation);
+        using var request = new HttpRequestMessage(method, path) { Content = content };
+        using var response = await SendCheckedAsync(request, cancellation);
     }
 
-    private async Task<HttpResponseMessage> SendCheckedAsync(HttpMethod method, string path, HttpContent? content, CancellationToken cancellation)
+    private static async Task<T> ReadAsync<T>(HttpResponseMessage response, JsonTypeInfo<T> type, CancellationToken cancellation) =>
+        await response.Content.ReadFromJsonAsync(type, cancellation)
+        ?? throw new JsonException($"{response.RequestMessage?.RequestUri} answered null.");
+
+    private async Task<HttpResponseMessage> SendCheckedAsync(HttpRequestMessage request, CancellationToken cancellation)
     {
-        using var request = new HttpRequestMessage(method, path) { Content = content };
         var response = await _http.SendAsync(request, cancellation);
         if (response.IsSuccessStatusCode)
         {

@@ -36,7 +36,7 @@ internal sealed record EvalReport
     public required int Unranked { get; init; }
 
     /// <summary>Events that the server refused.</summary>
-    public required int Rejected { get; init; }
+    public required long Rejected { get; init; }
 
     /// <summary>Versions that answered.</summary>
     public required IReadOnlyCollection<string> Models { get; init; }

@@ -13,6 +13,9 @@ internal sealed class Replay(RecBackendClient client, IReadOnlyList<EventRow> ro
 {
     private const int UntoldRows = 200;
 
+    // The model is what is measured: a slow moment of the machine must not bring the fallback in.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
     private readonly double?[] _scores = new double?[rows.Count];
     private readonly Lock _lock = new();
     private readonly List<double> _latencies = [];
@@ -105,6 +108,7 @@ internal sealed class Replay(RecBackendClient client, IReadOnlyList<EventRow> ro
             Items = [.. ranked.Select(row => rows[row].Item)],
             Context = new Dictionary<string, double> { ["timestamp"] = first.Timestamp },
             RequestId = first.RequestId.Length == 0 ? null : first.RequestId,
+            Timeout = Patience,
         };
         var start = Stopwatch.GetTimestamp();
         var ranking = await client.RankAsync(request, cancellation);
@@ -138,7 +142,7 @@ internal sealed class Replay(RecBackendClient client, IReadOnlyList<EventRow> ro
         var receipt = await client.SendEventsAsync(untold, cancellation);
         lock (_lock)
         {
-            _rejections.Add(receipt, index => untold[index].EventId);
+            _rejections.Add(receipt, index => untold[(int)index].EventId);
         }
 
         untold.Clear();

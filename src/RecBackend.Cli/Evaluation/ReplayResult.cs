@@ -13,7 +13,7 @@ internal sealed record ReplayResult
     /// <param name="fallbacks">Rows that the fallback ranked.</param>
     /// <param name="rejected">Events that the server refused.</param>
     public ReplayResult(
-        IReadOnlyList<EventRow> rows, IReadOnlyList<double?> scores, double[] latencies, IReadOnlyCollection<string> models, int fallbacks, int rejected)
+        IReadOnlyList<EventRow> rows, IReadOnlyList<double?> scores, double[] latencies, IReadOnlyCollection<string> models, int fallbacks, long rejected)
     {
         var scored = Enumerable.Range(0, rows.Count).Where(row => scores[row] is not null).ToArray();
         var clicked = scored.Select(row => rows[row].Clicked).ToArray();
@@ -62,5 +62,5 @@ internal sealed record ReplayResult
     public int Fallbacks { get; }
 
     /// <summary>Events that the server refused.</summary>
-    public int Rejected { get; }
+    public long Rejected { get; }
 }

@@ -13,7 +13,7 @@ internal static class CatalogLoader
 
     /// <summary>Loads all items of <paramref name="path"/>; sending them again leaves them as they are.</summary>
     /// <returns>How many were stored, and how many refused.</returns>
-    public static async Task<(int Stored, int Rejected)> LoadItemsAsync(RecBackendClient client, string path, CancellationToken cancellation)
+    public static async Task<(long Stored, long Rejected)> LoadItemsAsync(RecBackendClient client, string path, CancellationToken cancellation)
     {
         var batches = Batches(ItemsFile.ReadItems(path), entry => entry.Item.Image?.Length ?? 0);
         return await LoadAsync(
@@ -22,14 +22,14 @@ internal static class CatalogLoader
 
     /// <summary>Loads all user profiles of <paramref name="path"/>.</summary>
     /// <returns>How many were stored, and how many refused.</returns>
-    public static async Task<(int Stored, int Rejected)> LoadUsersAsync(RecBackendClient client, string path, CancellationToken cancellation)
+    public static async Task<(long Stored, long Rejected)> LoadUsersAsync(RecBackendClient client, string path, CancellationToken cancellation)
     {
         var batches = Batches(ItemsFile.ReadUsers(path), _ => 0);
         return await LoadAsync(
             "loading users", path, batches, entry => entry.Line, batch => client.PutUsersAsync([.. batch.Select(entry => entry.User)], cancellation));
     }
 
-    private static async Task<(int Stored, int Rejected)> LoadAsync<T>(
+    private static async Task<(long Stored, long Rejected)> LoadAsync<T>(
         string what, string path, IEnumerable<List<T>> batches, Func<T, int> line, Func<List<T>, Task<BatchReceipt>> send)
     {
         var rejections = new Rejections(path);
@@ -39,7 +39,7 @@ internal static class CatalogLoader
             foreach (var batch in batches)
             {
                 var receipt = await send(batch);
-                rejections.Add(receipt, index => line(batch[index]).ToString(CultureInfo.InvariantCulture));
+                rejections.Add(receipt, index => line(batch[(int)index]).ToString(CultureInfo.InvariantCulture));
                 report(sent += batch.Count);
             }
         });

@@ -53,7 +53,7 @@ internal static class HistoryLoader
                 if (events.Count > 0)
                 {
                     var receipt = await client.SendEventsAsync(events, cancellation);
-                    rejections.Add(receipt, index => events[index].EventId);
+                    rejections.Add(receipt, index => events[(int)index].EventId);
                 }
 
                 loaded(end);

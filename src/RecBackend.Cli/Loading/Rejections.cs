@@ -7,17 +7,20 @@ internal sealed class Rejections(string source)
 {
     private const int Shown = 10;
 
+    private int _shown;
+
     /// <summary>How many there were.</summary>
-    public int Count { get; private set; }
+    public long Count { get; private set; }
 
     /// <summary>Adds what a receipt refused.</summary>
     /// <param name="receipt">The receipt.</param>
     /// <param name="place">Says where the entry of an index came from, such as a line.</param>
-    public void Add(BatchReceipt receipt, Func<int, string> place)
+    public void Add(BatchReceipt receipt, Func<long, string> place)
     {
+        Count += receipt.RejectedCount;
         foreach (var entry in receipt.Rejected)
         {
-            if (Count++ < Shown)
+            if (_shown++ < Shown)
             {
                 Console.Error.WriteLine($"rec: {source}:{place(entry.Index)}: rejected: {entry.Code}{(entry.Detail is null ? "" : $", {entry.Detail}")}");
             }

@@ -27,7 +27,7 @@ internal static class Activation
 
         if (!job.Succeeded)
         {
-            throw new CommandException($"{what} {job.State}: {job.Failure?.Code} {job.Failure?.Detail}");
+            throw new CommandException($"{what} {job.State}: {job.ErrorCode} {job.Error}");
         }
     }
 }

@@ -66,6 +66,6 @@ internal sealed class RecordingServer : IAsyncDisposable
             _calls.Enqueue($"{told!["type"]} {told["user"]} {told["item"]} @{told["timestamp"]}");
         }
 
-        return Results.Json(new { accepted = events.Count, duplicates = 0, rejected = Array.Empty<string>() });
+        return Results.Json(new { accepted = events.Count, duplicates = 0, rejected_count = 0, rejected = Array.Empty<string>() });
     }
 }

@@ -1,6 +1,7 @@
 using System.Text;
 using RecBackend.Core.Items;
 using RecBackend.Core.Models;
+using RecBackend.Core.Users;
 
 namespace RecBackend.Core.Tests;
 
@@ -52,7 +53,7 @@ internal sealed class FakeModel(int number) : IModel
         Statistics = [new(StatisticKind.Impressions), new(StatisticKind.ClickRate, 0.5, 10), new(StatisticKind.Age)],
         UserStatistics = [new(StatisticKind.Impressions)],
         Profile = [new("gender", ["F", "M"])],
-        Actions = [Users.InteractionEvent.Click],
+        Actions = [InteractionEvent.Click],
         Context = ["since_last_event"],
         FallbackPrior = 0.5,
         FallbackStrength = 10,

@@ -33,7 +33,7 @@ public class ItemCatalogStressTests(ITestOutputHelper output)
         {
             var random = new Random(seed + writer);
             var vectors = new float[catalog.VectorWidth];
-            for (var round = 0; round < 150_000; round++)
+            for (var round = 0; round < 60_000; round++)
             {
                 // Half of the writes fall on a handful of IDs, where readers look most.
                 var id = random.Next(random.Next(2) == 0 ? 8 : Ids);

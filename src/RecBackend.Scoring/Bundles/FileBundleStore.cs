@@ -2,6 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using Microsoft.Extensions.Logging;
 using RecBackend.Core.Models;
+using RecBackend.Core.Storage;
 
 namespace RecBackend.Scoring.Bundles;
 
@@ -22,7 +23,7 @@ public sealed class FileBundleStore : IBundleStore
     /// <param name="folder">The host's state folder. One process uses it at a time.</param>
     /// <param name="runtime">What models run on.</param>
     /// <param name="logger">Is told of stored bundles, and of those that can no longer be read.</param>
-    /// <exception cref="IOException">The folder cannot be written.</exception>
+    /// <exception cref="StorageException">The folder cannot be written.</exception>
     public FileBundleStore(string folder, ScoringRuntime runtime, ILogger<FileBundleStore> logger)
     {
         _runtime = runtime;
@@ -30,13 +31,20 @@ public sealed class FileBundleStore : IBundleStore
         _bundles = Path.Combine(Path.GetFullPath(folder), "bundles");
         _staging = Path.Combine(Path.GetFullPath(folder), "staging");
         _active = Path.Combine(Path.GetFullPath(folder), "active.json");
-        if (Directory.Exists(_staging))
+        try
         {
-            Directory.Delete(_staging, recursive: true);
-        }
+            if (Directory.Exists(_staging))
+            {
+                Directory.Delete(_staging, recursive: true);
+            }
 
-        Directory.CreateDirectory(_staging);
-        Directory.CreateDirectory(_bundles);
+            Directory.CreateDirectory(_staging);
+            Directory.CreateDirectory(_bundles);
+        }
+        catch (Exception exception) when (IsOfDisk(exception))
+        {
+            throw Failure($"The state folder {folder} cannot hold bundles", exception);
+        }
     }
 
     /// <inheritdoc/>
@@ -59,6 +67,7 @@ public sealed class FileBundleStore : IBundleStore
     }
 
     /// <inheritdoc/>
+    /// <exception cref="StorageException">The disk is full or cannot be written; nothing was stored.</exception>
     public async ValueTask<BundleSummary> AddAsync(Stream zip, CancellationToken cancellation) =>
         await AddAsync(staged => BundleArchive.UnpackAsync(zip, staged, _runtime.Options.MaxBundleBytes, cancellation), cancellation);
 
@@ -116,23 +125,35 @@ public sealed class FileBundleStore : IBundleStore
     }
 
     /// <inheritdoc/>
+    /// <exception cref="StorageException">The disk is full or cannot be written; what was recorded before stays.</exception>
     public void WriteActive(ActiveVersions versions)
     {
         lock (_placing)
         {
-            DurableFiles.Replace(_active, JsonSerializer.SerializeToUtf8Bytes(versions, ActiveVersionsJson.Default.ActiveVersions));
+            try
+            {
+                DurableFiles.Replace(_active, JsonSerializer.SerializeToUtf8Bytes(versions, ActiveVersionsJson.Default.ActiveVersions));
+            }
+            catch (Exception exception) when (IsOfDisk(exception))
+            {
+                throw Failure("The active bundle could not be recorded", exception);
+            }
         }
     }
 
     private async Task<BundleSummary> AddAsync(Func<string, Task> fill, CancellationToken cancellation)
     {
         var staged = Path.Combine(_staging, Guid.NewGuid().ToString("N"));
-        Directory.CreateDirectory(staged);
         try
         {
+            Directory.CreateDirectory(staged);
             await fill(staged);
             var manifest = await BundleLoader.CheckFilesAsync(staged, cancellation);
             return Place(staged, manifest);
+        }
+        catch (Exception exception) when (IsOfDisk(exception))
+        {
+            throw Failure("The bundle could not be stored", exception);
         }
         finally
         {
@@ -163,6 +184,16 @@ public sealed class FileBundleStore : IBundleStore
 
     private static BundleSummary Summarize(string folder, Manifest manifest) =>
         manifest.ToSummary(new DirectoryInfo(folder).EnumerateFiles().Sum(file => file.Length));
+
+    private static bool IsOfDisk(Exception exception) => exception is IOException or UnauthorizedAccessException;
+
+    private static StorageException Failure(string what, Exception exception)
+    {
+        const int NoSpaceOnUnix = 28;
+        const int NoSpaceOnWindows = unchecked((int)0x80070070);
+        var code = exception.HResult is NoSpaceOnUnix or NoSpaceOnWindows ? StorageException.Full : StorageException.Unavailable;
+        return new StorageException(code, $"{what}: {exception.Message}", exception);
+    }
 
     private static async Task CopyAsync(string from, string to, CancellationToken cancellation)
     {

@@ -1,4 +1,5 @@
 using RecBackend.Core.Models;
+using RecBackend.Core.Storage;
 
 namespace RecBackend.Scoring.Tests.Bundles;
 
@@ -87,6 +88,29 @@ public sealed class FileBundleStoreTests : IDisposable
     }
 
     [Fact]
+    public void State_folder_that_cannot_be_written_is_an_error_that_names_it()
+    {
+        var file = Path.Combine(_state.Path, "a-file");
+        File.WriteAllText(file, "in the way");
+
+        var failure = Assert.Throws<StorageException>(() => TestRuntime.Store(file, _runtime));
+
+        Assert.Equal("storage_unavailable", failure.Code);
+        Assert.Contains(file, failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Upload_to_a_disk_without_space_is_told_apart_and_leaves_nothing()
+    {
+        var store = TestRuntime.Store(_state.Path, _runtime);
+
+        var failure = await Assert.ThrowsAsync<StorageException>(() => store.AddAsync(new StreamOnFullDisk(), CancellationToken.None).AsTask());
+
+        Assert.Equal("storage_full", failure.Code);
+        Assert.Empty(Directory.EnumerateFileSystemEntries(Path.Combine(_state.Path, "staging")));
+    }
+
+    [Fact]
     public async Task Cancelled_upload_leaves_nothing()
     {
         var store = TestRuntime.Store(_state.Path, _runtime);
@@ -111,5 +135,16 @@ public sealed class FileBundleStoreTests : IDisposable
         Assert.Equal(["click"], layout.Actions);
         Assert.Equal((3L, 1L, 0L), (layout.Profile[1].IdOf("M"), layout.Profile[1].IdOf("X"), layout.Profile[1].IdOf(null)));
         Assert.Equal((0.478125, 20.0), (layout.FallbackPrior, layout.FallbackStrength));
+    }
+
+    /// <summary>Fails as the kernel's /dev/full does: with "no space left" on writing.</summary>
+    private sealed class StreamOnFullDisk : MemoryStream
+    {
+        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            using var full = new FileStream("/dev/full", FileMode.Open, FileAccess.Write, FileShare.ReadWrite, bufferSize: 0);
+            full.WriteByte(0);
+            return ValueTask.FromResult(0);
+        }
     }
 }

@@ -23,7 +23,7 @@ using RecBackend.Http.Wire;
 
 namespace RecBackend.Http;
 
-/// <summary>The HTTP API, for any host that registers an engine: <c>IUserDirectory</c>, <c>IItemDirectory</c>, <c>IBundleStore</c>, <c>ModelDirectory</c>, <c>ItemWriter</c>, <c>JobBoard</c> and <c>IRanker</c>.</summary>
+/// <summary>The HTTP API, for any host that registers an engine: <c>IUserDirectory</c>, <c>IItemDirectory</c>, <c>IBundleStore</c>, <c>ModelDirectory</c>, <c>ItemWriter</c>, <c>JobBoard</c> and <c>IRanker</c>. Calls are let through when the host says that its <see cref="EngineStart"/> is complete.</summary>
 public static class RecBackendHttp
 {
     /// <summary>Registers what the endpoints need of their own.</summary>
@@ -35,6 +35,7 @@ public static class RecBackendHttp
         services.TryAddSingleton<IClusterView, SingleHost>();
         return services
             .AddSingleton(options)
+            .AddSingleton<EngineStart>()
             .AddSingleton(limits)
             .AddApiKeys(configuration, new ApiKeyPolicy(options.Development))
             .AddAdmission(limits)
@@ -59,6 +60,7 @@ public static class RecBackendHttp
         app.UseMiddleware<ProblemMiddleware>();
         app.UseRouting();
         app.UseApiKeys();
+        app.UseMiddleware<EngineStartMiddleware>();
         app.UseRateLimiter();
         app.Services.GetRequiredService<ModelMetrics>();
         app.MapRank();

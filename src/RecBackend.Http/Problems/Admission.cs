@@ -2,6 +2,7 @@ using System.Threading.RateLimiting;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.DependencyInjection;
 using RecBackend.Http.Authentication;
+using RecBackend.Http.Health;
 
 namespace RecBackend.Http.Problems;
 
@@ -23,7 +24,7 @@ internal static class Admission
     /// <summary>Asks for a scope and takes a place among the calls of a kind.</summary>
     public static TBuilder Admit<TBuilder>(this TBuilder endpoint, ApiScope scope, ApiScope kind)
         where TBuilder : IEndpointConventionBuilder =>
-        endpoint.RequireScope(scope).RequireRateLimiting(kind.ToString());
+        endpoint.RequireScope(scope).RequireRateLimiting(kind.ToString()).WithMetadata(new EngineCall());
 
     private static Func<Microsoft.AspNetCore.Http.HttpContext, RateLimitPartition<string>> Bound(int calls)
     {

@@ -57,7 +57,7 @@ public static class RecBackendHttp
     /// <summary>Adds the API with everything that stands before it: problem details, routing, keys, limits.</summary>
     public static WebApplication MapRecBackend(this WebApplication app)
     {
-        app.UseMiddleware<ProblemMiddleware>();
+        app.UseProblems();
         app.UseRouting();
         app.UseApiKeys();
         app.UseMiddleware<EngineStartMiddleware>();

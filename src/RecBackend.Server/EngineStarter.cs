@@ -1,5 +1,4 @@
 using RecBackend.Core.Jobs;
-using RecBackend.Core.Models;
 using RecBackend.Http.Health;
 
 namespace RecBackend.Server;

@@ -32,8 +32,9 @@ internal static class ServerHost
 
         await using var app = builder.Build();
         app.MapRecBackend();
+        var starter = app.Services.GetRequiredService<EngineStarter>();
         await app.RunAsync();
-        if (app.Services.GetRequiredService<EngineStarter>().Failure is { } failure)
+        if (starter.Failure is { } failure)
         {
             throw new IOException($"The start failed. {failure.Message}", failure);
         }

@@ -19,7 +19,7 @@ public sealed class Telemetry : IHostedService, IDisposable
 
     // Requests' own duration by route and status, connections, the runtime's memory, collections and threads.
     private static readonly string[] Meters =
-        ["RecBackend*", "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel", "System.Runtime", "Yarp.ReverseProxy", "System.Net.Http"];
+        ["RecBackend*", "Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel", "System.Runtime"];
 
     private readonly MeterProvider _metrics;
     private readonly TracerProvider? _traces;

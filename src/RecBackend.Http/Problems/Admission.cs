@@ -7,8 +7,9 @@ using RecBackend.Http.Health;
 namespace RecBackend.Http.Problems;
 
 /// <summary>How many calls of a kind are at work at once. There is no queue: what comes above gets 429 at once, and one kind of call does not take another's places.</summary>
-internal static class Admission
+public static class Admission
 {
+    /// <summary>Registers one policy for each kind of call, under the name of its scope.</summary>
     public static IServiceCollection AddAdmission(this IServiceCollection services, HttpLimits limits) => services.AddRateLimiter(limiter =>
     {
         limiter.AddPolicy(nameof(ApiScope.Rank), Bound(limits.ConcurrentRankings));
@@ -22,7 +23,7 @@ internal static class Admission
     });
 
     /// <summary>Asks for a scope and takes a place among the calls of a kind.</summary>
-    public static TBuilder Admit<TBuilder>(this TBuilder endpoint, ApiScope scope, ApiScope kind)
+    internal static TBuilder Admit<TBuilder>(this TBuilder endpoint, ApiScope scope, ApiScope kind)
         where TBuilder : IEndpointConventionBuilder =>
         endpoint.RequireScope(scope).RequireRateLimiting(kind.ToString()).WithMetadata(new EngineCall());
 

@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Logging;
@@ -76,4 +77,11 @@ internal sealed class ProblemMiddleware(RequestDelegate next, HttpMetrics metric
                 return new Problem(ProblemCode.Internal, $"It is logged under trace {System.Diagnostics.Activity.Current?.TraceId.ToString() ?? context.TraceIdentifier}.");
         }
     }
+}
+
+/// <summary>Adds problem details to a host.</summary>
+public static class ProblemExtensions
+{
+    /// <summary>From here on, whatever goes wrong is answered with problem details, and every answer is counted.</summary>
+    public static IApplicationBuilder UseProblems(this IApplicationBuilder app) => app.UseMiddleware<ProblemMiddleware>();
 }

@@ -1,6 +1,8 @@
 using System.Globalization;
+using System.Text;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.ObjectPool;
+using RecBackend.Core;
 using RecBackend.Core.Models;
 using RecBackend.Core.Ranking;
 using RecBackend.Http.Metrics;
@@ -13,6 +15,8 @@ internal sealed class RankEndpoint(IRanker ranker, ModelDirectory models, HttpLi
 {
     /// <summary>Milliseconds that the caller waits for the model.</summary>
     public const string TimeoutHeader = "Request-Timeout-Ms";
+
+    private const string RequestIdHeader = "X-Request-Id";
 
     private readonly ObjectPool<RankExchange> _exchanges = new DefaultObjectPool<RankExchange>(new ExchangePolicy());
 
@@ -36,10 +40,7 @@ internal sealed class RankEndpoint(IRanker ranker, ModelDirectory models, HttpLi
         var started = clock.GetTimestamp();
         RankBodyReader.Read(body.Span, exchange, limits);
         exchange.Request.Deadline = deadline;
-        if (exchange.RequestId.Written.IsEmpty)
-        {
-            RequestIds.Write(exchange.RequestId.Take(RequestIds.Length), clock.GetUtcNow());
-        }
+        EnsureRequestId(exchange, context.Request.Headers);
 
         using (var ranking = await ranker.RankAsync(exchange.Request, context.RequestAborted))
         {
@@ -51,6 +52,24 @@ internal sealed class RankEndpoint(IRanker ranker, ModelDirectory models, HttpLi
         response.ContentType = "application/json";
         response.ContentLength = exchange.Reply.Written.Length;
         await response.BodyWriter.WriteAsync(exchange.Reply.WrittenMemory, context.RequestAborted);
+    }
+
+    /// <summary>Of the body, else of the gateway, so that its log, the reply and the events that follow speak of one thing; else a new one.</summary>
+    private void EnsureRequestId(RankExchange exchange, IHeaderDictionary headers)
+    {
+        if (!exchange.RequestId.Written.IsEmpty)
+        {
+            return;
+        }
+
+        if (headers[RequestIdHeader] is [{ } given] && EntityId.IsValid(given))
+        {
+            Encoding.UTF8.GetBytes(given, exchange.RequestId.Take(Encoding.UTF8.GetByteCount(given)));
+        }
+        else
+        {
+            RequestIds.Write(exchange.RequestId.Take(RequestIds.Length), clock.GetUtcNow());
+        }
     }
 
     private Deadline ReadDeadline(IHeaderDictionary headers)

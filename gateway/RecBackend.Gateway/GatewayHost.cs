@@ -1,0 +1,88 @@
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using RecBackend.Gateway.Health;
+using RecBackend.Gateway.Problems;
+using RecBackend.Gateway.Routing;
+using RecBackend.Gateway.Tracing;
+using RecBackend.Http;
+using RecBackend.Http.Authentication;
+using RecBackend.Http.Metrics;
+using RecBackend.Http.Problems;
+using Yarp.ReverseProxy.Configuration;
+using Yarp.ReverseProxy.Health;
+
+namespace RecBackend.Gateway;
+
+/// <summary>Composes the gateway: request IDs, problem details, keys, limits, and then YARP.</summary>
+internal static class GatewayHost
+{
+    /// <summary>Builds a gateway that is ready to run.</summary>
+    /// <exception cref="Http.Configuration.ConfigurationException">A setting is wrong; the message names it.</exception>
+    public static WebApplication Build(string[] args)
+    {
+        var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
+        var (configuration, services) = (builder.Configuration, builder.Services);
+        ConfigureLogging(builder.Logging);
+        builder.WebHost.ConfigureKestrel(ConfigureKestrel);
+
+        var limits = HttpLimits.Read(configuration);
+        services
+            .AddSingleton(TimeProvider.System)
+            .AddApiKeys(configuration, new ApiKeyPolicy(configuration.GetValue("RecBackend:Development", false)))
+            .AddAdmission(limits)
+            .AddTelemetry(configuration, "recbackend-gateway")
+            .AddRequestTimeouts()
+            .AddSingleton<GatewayHealth>()
+            .Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(30))
+            .Configure<TransportFailureRateHealthPolicyOptions>(DestinationHealth.Configure)
+            .Configure<ConsecutiveFailuresHealthPolicyOptions>(DestinationHealth.Configure);
+        AddProxy(services, configuration, limits);
+
+        var app = builder.Build();
+        app.UseMiddleware<RequestIdMiddleware>();
+        app.UseProblems();
+        app.UseRouting();
+        app.UseApiKeys();
+        app.UseRateLimiter();
+        app.UseRequestTimeouts();
+        app.MapHealth();
+        app.MapPrometheus();
+        app.MapReverseProxy(proxy =>
+        {
+            proxy.UseMiddleware<ForwarderProblemMiddleware>();
+            proxy.UseMiddleware<ConnectRetryMiddleware>();
+            proxy.UseLoadBalancing();
+            proxy.UsePassiveHealthChecks();
+        }).RequireScopeOfRoute();
+        return app;
+    }
+
+    private static void AddProxy(IServiceCollection services, ConfigurationManager configuration, HttpLimits limits)
+    {
+        var proxy = services.AddReverseProxy()
+            .ConfigureHttpClient((_, handler) => ProxyConnections.Configure(handler))
+            .AddTransforms<ExactPathTransform>();
+        var own = configuration.GetSection("ReverseProxy");
+        if (own.Exists())
+        {
+            proxy.LoadFromConfig(own);
+            return;
+        }
+
+        services.AddSingleton<IProxyConfigProvider>(new DestinationsConfig(configuration, limits));
+    }
+
+    private static void ConfigureLogging(ILoggingBuilder logging) => logging.ClearProviders().AddSimpleConsole(console =>
+    {
+        console.SingleLine = true;
+        console.UseUtcTimestamp = true;
+        console.TimestampFormat = "yyyy-MM-ddTHH:mm:ss.fffZ ";
+    });
+
+    private static void ConfigureKestrel(KestrelServerOptions kestrel)
+    {
+        kestrel.AddServerHeader = false;
+        kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(10);
+        kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 1024, gracePeriod: TimeSpan.FromSeconds(10));
+        kestrel.Limits.MinResponseDataRate = new MinDataRate(bytesPerSecond: 1024, gracePeriod: TimeSpan.FromSeconds(10));
+    }
+}

@@ -1,0 +1,61 @@
+using RecBackend.Http;
+using RecBackend.Http.Authentication;
+using RecBackend.Http.Configuration;
+using Yarp.ReverseProxy.Configuration;
+
+namespace RecBackend.Gateway.Routing;
+
+/// <summary>One route for each kind of call, with the time, the size and the key that it is given.</summary>
+internal static class ApiRoutes
+{
+    /// <summary>Name of the metadata entry that holds a route's scopes, as <see cref="ApiScope"/> reads them.</summary>
+    public const string ScopeKey = "Scope";
+
+    // What one entry, or a read, may take: it is made of milliseconds, and waits for a disk at worst.
+    private const int EntrySeconds = 15;
+
+    // A batch, a bundle or an activation takes as long as it has work; a stuck one ends by its cluster's activity timeout.
+    private const int BulkSeconds = 3600;
+
+    /// <summary>The routes. <c>Gateway:RankTimeoutMs</c> is how long a ranking may take in all.</summary>
+    public static IReadOnlyList<RouteConfig> All(HttpLimits limits, IConfiguration configuration)
+    {
+        // Forty times what a ranking should take; the host's own deadline (1 s) has answered with the fallback long before, unless the host is gone.
+        var rank = configuration.GetValue("Gateway:RankTimeoutMs", 2_000);
+        if (rank < 1)
+        {
+            throw new ConfigurationException("Gateway:RankTimeoutMs", "must be at least 1.");
+        }
+
+        return
+        [
+            Route("rank", "/v1/rank", ["POST"], ApiScope.Rank, ApiScope.Rank, TimeSpan.FromMilliseconds(rank), limits.RankBody, ApiClusters.Rank),
+            Route("item-read", "/v1/items/{id}", ["GET"], ApiScope.Rank | ApiScope.Ingest, ApiScope.Ingest, EntrySeconds, limits.Body),
+            Route("item", "/v1/items/{id}", ["PUT", "DELETE"], ApiScope.Ingest, ApiScope.Ingest, EntrySeconds, limits.Body),
+            Route("item-embedding", "/v1/items/{id}/embedding", ["PUT"], ApiScope.Ingest, ApiScope.Ingest, EntrySeconds, limits.Body),
+            Route("user", "/v1/users/{id}", ["GET", "PUT", "DELETE"], ApiScope.Ingest, ApiScope.Ingest, EntrySeconds, limits.Body),
+            Route("events", "/v1/events", ["POST"], ApiScope.Ingest, ApiScope.Ingest, BulkSeconds, limits.Stream),
+            Route("item-batch", "/v1/items/batch", ["POST"], ApiScope.Ingest, ApiScope.Ingest, BulkSeconds, limits.Stream),
+            Route("user-batch", "/v1/users/batch", ["POST"], ApiScope.Ingest, ApiScope.Ingest, BulkSeconds, limits.Stream),
+            Route("embeddings", "/v1/embeddings", ["POST"], ApiScope.Ingest, ApiScope.Ingest, BulkSeconds, limits.Stream),
+            Route("admin", "/v1/{area:regex(^(warm|jobs|models|cluster)$)}/{**rest}", null, ApiScope.Admin, ApiScope.Admin, BulkSeconds, limits.Stream),
+            Route("openapi", "/openapi/{document}", ["GET"], ApiScopes.Any, ApiScope.Admin, EntrySeconds, limits.Body),
+        ];
+    }
+
+    private static RouteConfig Route(
+        string id, string path, string[]? methods, ApiScope scope, ApiScope kind, int seconds, long body) =>
+        Route(id, path, methods, scope, kind, TimeSpan.FromSeconds(seconds), body, ApiClusters.Bulk);
+
+    private static RouteConfig Route(
+        string id, string path, string[]? methods, ApiScope scope, ApiScope kind, TimeSpan timeout, long body, string cluster) => new()
+        {
+            RouteId = id,
+            ClusterId = cluster,
+            Match = new RouteMatch { Path = path, Methods = methods },
+            Timeout = timeout,
+            MaxRequestBodySize = body,
+            RateLimiterPolicy = kind.ToString(),
+            Metadata = new Dictionary<string, string> { [ScopeKey] = scope.ToString() },
+        };
+}

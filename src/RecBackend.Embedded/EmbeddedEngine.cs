@@ -54,6 +54,8 @@ public sealed class EmbeddedEngine : IAsyncDisposable
     /// <summary>Changes of items, told before the call that made them returns.</summary>
     public IItemChangeFeed Changes { get; }
 
+    internal UserCache Cache => _cache;
+
     /// <summary>Opens the state directory, made or migrated if need be, and reads the items' counters (about a second for a million items).</summary>
     /// <param name="options">Settings.</param>
     /// <param name="clock">The time; event IDs are remembered by it.</param>
@@ -128,7 +130,8 @@ public sealed class EmbeddedEngine : IAsyncDisposable
         }
     }
 
-    private void Sweep()
+    /// <summary>Drops users who were not asked for since the last call.</summary>
+    internal void Sweep()
     {
         _cache.SweepIdle();
         _ = TruncateLogAsync();

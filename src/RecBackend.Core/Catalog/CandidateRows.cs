@@ -66,7 +66,7 @@ public sealed class CandidateRows
             _seen = new int[size * 2];
         }
 
-        var cells = Grown(candidates) * 2;
+        var cells = Math.Min(Grown(candidates) * 2, _seen.Length);
         _seenMask = cells - 1;
         _seen.AsSpan(0, cells).Clear();
     }

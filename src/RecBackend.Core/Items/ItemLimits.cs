@@ -49,12 +49,16 @@ public sealed record ItemLimits
             ?? TooLarge("too_many_attributes", "map of attributes", content.Attributes.Count, Attributes, "entries")
             ?? TooLarge("image_too_large", "image", content.Image?.Length, Image, "bytes")
             ?? TooLarge("image_features_too_long", "vector of image features", content.ImageFeatures?.Length, ImageFeatures, "floats")
+            ?? CheckFeatures(content.ImageFeatures)
             ?? CheckLabels(content)
             ?? CheckUnicode(content);
     }
 
     private static ContentProblem? TooLarge(string code, string part, int? size, int most, string unit) =>
         size > most ? new(code, $"The {part} has {size} {unit}; at most {most} are accepted.") : null;
+
+    private static ContentProblem? CheckFeatures(float[]? features) =>
+        features is not null && !Array.TrueForAll(features, float.IsFinite) ? new("image_features_not_finite", "Image features hold a NaN or an infinity.") : null;
 
     private static ContentProblem? CheckUnicode(ItemContent content)
     {

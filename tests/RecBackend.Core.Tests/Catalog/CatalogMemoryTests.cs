@@ -1,0 +1,44 @@
+using System.Globalization;
+using System.Text;
+using RecBackend.Core.Catalog;
+using RecBackend.Core.Items;
+using Xunit.Abstractions;
+
+namespace RecBackend.Core.Tests.Catalog;
+
+/// <summary>docs/catalog.md states what an item costs; RECBACKEND_CATALOG_ITEMS=1000000 gives its figures.</summary>
+[Collection(MeasuresTheProcess.Name)]
+public class CatalogMemoryTests(ITestOutputHelper output)
+{
+    private static readonly int Items =
+        int.Parse(Environment.GetEnvironmentVariable("RECBACKEND_CATALOG_ITEMS") ?? "100000", CultureInfo.InvariantCulture);
+
+    [Theory]
+    [InlineData(RowPrecision.Single, 268)]
+    [InlineData(RowPrecision.Half, 140)]
+    public void Memory_is_what_the_catalogue_says_it_is(RowPrecision precision, int rowBytes)
+    {
+        // 64 floats of vectors and 3 statistics.
+        var layout = FakeModel.LayoutOf("bundle-1") with { ItemId = 0, Representation = 64 };
+        var vectors = new float[64];
+        var before = GC.GetTotalMemory(forceFullCollection: true);
+        var catalog = new ItemCatalog(layout, precision);
+        Span<byte> id = stackalloc byte[32];
+        for (var i = 0; i < Items; i++)
+        {
+            Encoding.UTF8.TryGetBytes($"item-{i:d8}", id, out var length);
+            catalog.Put(id[..length], 1, vectors, cold: false, ItemCounters.None);
+        }
+
+        var held = GC.GetTotalMemory(forceFullCollection: true) - before;
+        var memory = catalog.MemoryUsage;
+        output.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"{precision}: {Items} items, {memory.PerItem:f1} bytes each: rows {(double)memory.RowBytes / Items:f1}, entries {(double)memory.EntryBytes / Items:f1}, IDs {(double)memory.IdBytes / Items:f1}, tables {(double)memory.TableBytes / Items:f1}; the runtime counts {(double)held / Items:f1}"));
+
+        Assert.InRange(held, memory.Total * 0.98, memory.Total * 1.02);
+        Assert.Equal(rowBytes, memory.RowBytes / ((Items + 4095) / 4096 * 4096));
+        Assert.Equal((Items, 0), (memory.Items, memory.Tombstones));
+        GC.KeepAlive(catalog);
+    }
+}

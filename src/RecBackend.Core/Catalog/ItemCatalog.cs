@@ -18,6 +18,9 @@ public sealed class ItemCatalog
     /// <summary>Shards of the ID space that <see cref="Digest"/> tells apart.</summary>
     public const int DigestShards = 256;
 
+    // Candidates whose memory is asked for at once: about as many as a core has places for outstanding lines.
+    private const int GatherBlock = 16;
+
     private readonly Lock _writing = new();
     private readonly EntryTable _entries = new();
     private readonly RowPages _rows;
@@ -222,29 +225,15 @@ public sealed class ItemCatalog
     public void Gather(CandidateList candidates, long time, CandidateRows into)
     {
         into.Reset(candidates.Count, RowWidth, VectorWidth);
-        for (var place = 0; place < candidates.Count; place++)
+        Span<ulong> hashes = stackalloc ulong[GatherBlock];
+        for (var begin = 0; begin < candidates.Count; begin += GatherBlock)
         {
-            var id = candidates[place];
-            var hash = IdHash.OfProcess(id);
-            if (into.IsRepeated(candidates, place, hash))
+            var count = Math.Min(GatherBlock, candidates.Count - begin);
+            Approach(candidates, begin, hashes[..count]);
+            for (var i = 0; i < count; i++)
             {
-                continue;
+                GatherAt(candidates, begin + i, hashes[i], time, into);
             }
-
-            ref var entry = ref _entries.Find(id, hash);
-            var row = into.NextRow;
-            if (Unsafe.IsNullRef(ref entry) || !TryRead(ref entry, row[..VectorWidth], row[VectorWidth..], out var cold, out var counters))
-            {
-                into.AddUnknown(place);
-                continue;
-            }
-
-            foreach (var age in _agePlaces)
-            {
-                row[age] = StatisticFeatures.Age(counters.FirstSeen, time);
-            }
-
-            into.Add(place, cold, counters);
         }
     }
 
@@ -256,6 +245,56 @@ public sealed class ItemCatalog
         {
             return _digests[shard];
         }
+    }
+
+    /// <summary>
+    /// Hashes a block of candidates and brings near what their look-up will read. Cell, entry, ID and row hang on each other, and each lies somewhere else: one candidate after the other
+    /// would wait for main memory four times each; here the waits of a block go on at the same time.
+    /// </summary>
+    private void Approach(CandidateList candidates, int begin, Span<ulong> hashes)
+    {
+        Span<int> numbers = stackalloc int[GatherBlock];
+        for (var i = 0; i < hashes.Length; i++)
+        {
+            hashes[i] = IdHash.OfProcess(candidates[begin + i]);
+            _entries.PrefetchCell(hashes[i]);
+        }
+
+        for (var i = 0; i < hashes.Length; i++)
+        {
+            numbers[i] = _entries.PrefetchEntry(hashes[i]);
+        }
+
+        for (var i = 0; i < hashes.Length; i++)
+        {
+            if (numbers[i] != EntryTable.NoEntry && _entries.PrefetchId(numbers[i]) is var row and not Entry.NoRow)
+            {
+                _rows.PrefetchRow(row);
+            }
+        }
+    }
+
+    private void GatherAt(CandidateList candidates, int place, ulong hash, long time, CandidateRows into)
+    {
+        if (into.IsRepeated(candidates, place, hash))
+        {
+            return;
+        }
+
+        ref var entry = ref _entries.Find(candidates[place], hash);
+        var row = into.NextRow;
+        if (Unsafe.IsNullRef(ref entry) || !TryRead(ref entry, row[..VectorWidth], row[VectorWidth..], out var cold, out var counters))
+        {
+            into.AddUnknown(place);
+            return;
+        }
+
+        foreach (var age in _agePlaces)
+        {
+            row[age] = StatisticFeatures.Age(counters.FirstSeen, time);
+        }
+
+        into.Add(place, cold, counters);
     }
 
     private static void ThrowIfInvalid(ReadOnlySpan<byte> id)

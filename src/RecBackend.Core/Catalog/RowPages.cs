@@ -45,6 +45,9 @@ internal sealed class RowPages(int vectors, int statistics, RowPrecision precisi
     /// <summary>Takes a row back, after its owner has let it go. For the writer alone.</summary>
     public void Return(int row) => _free.Push(row);
 
+    /// <summary>Asks for a row before it is read.</summary>
+    public void PrefetchRow(int row) => Prefetch.Lines(At(row));
+
     /// <summary>Reads ID embedding ‖ representation.</summary>
     public void ReadVectors(int row, Span<float> destination)
     {

@@ -34,7 +34,7 @@ public sealed class EmbeddedEngine : IAsyncDisposable
     {
         _directory = directory;
         _writer = writer;
-        _cache = new UserCache(options.UserCacheBytes);
+        _cache = new UserCache(options.UserCacheBytes, static sweep => ThreadPool.QueueUserWorkItem(_ => sweep()));
         _reads = new ReadSessions(directory.DatabaseFile, options.ReadConnections);
         var feed = new ItemChangeFeed(logger);
         _transaction = new EngineTransaction(writer, new UserWrites(writer, _cache, clock), new ItemWrites(writer, items, feed), logger);

@@ -27,7 +27,7 @@ public abstract class ItemContract : EngineContract
             Image = [0xFF, 0xD8, 0, 1],
             ImageFeatures = [0.5f, float.MinValue, -0f],
         };
-        await Items.UpsertAsync([new("i1", content, null), new("i2", new ItemContent(), null)], default);
+        await Items.UpsertAsync([new("i1", content, null), new("i2", new ItemContent(), null), new("i3", new ItemContent { Title = "", Image = [] }, Computed(""))], default);
 
         await AssertStored();
         await ReopenAsync();
@@ -51,6 +51,8 @@ public abstract class ItemContract : EngineContract
             Assert.Empty(empty.Attributes);
             Assert.Null(empty.Image);
             Assert.Null(empty.ImageFeatures);
+            Assert.Equal(("", 0), ((await ItemAsync("i3")).Content.Title, (await ItemAsync("i3")).Content.Image?.Length));
+            AssertVector(await ItemAsync("i3"), "");
         }
     }
 

@@ -19,8 +19,8 @@ internal sealed class Database : IDisposable
     /// <summary>Whether a transaction is open. SQLite ends one by itself on some errors.</summary>
     public bool InTransaction => raw.sqlite3_get_autocommit(Handle) == 0;
 
-    /// <summary>Opens the one connection that writes; creates the file if there is none.</summary>
-    public static Database OpenWriter(string file) => Open(file, SqliteOpenMode.ReadWriteCreate, Sql.ConfigureWriter);
+    /// <summary>Opens the one connection that writes; creates the file if there is none. <see cref="Schema.Ensure"/> prepares it.</summary>
+    public static Database OpenWriter(string file) => Open(file, SqliteOpenMode.ReadWriteCreate, configuration: "");
 
     /// <summary>Opens a connection that sees, in each of its transactions, one moment of the file.</summary>
     public static Database OpenReader(string file) => Open(file, SqliteOpenMode.ReadWrite, Sql.ConfigureReader);
@@ -54,6 +54,12 @@ internal sealed class Database : IDisposable
     {
         using var statement = new Statement(Handle, sql);
         return statement.Scalar();
+    }
+
+    public string Text(string sql)
+    {
+        using var statement = new Statement(Handle, sql);
+        return statement.Step() ? statement.Text(0) : "";
     }
 
     /// <summary>

@@ -10,6 +10,7 @@ internal sealed class ReadSessions : IDisposable
     private readonly string _file;
     private readonly SemaphoreSlim _free;
     private readonly ConcurrentBag<ReadSession> _idle = [];
+    private volatile bool _closed;
 
     public ReadSessions(string file, int count)
     {
@@ -23,6 +24,7 @@ internal sealed class ReadSessions : IDisposable
         await _free.WaitAsync(cancellation);
         try
         {
+            ObjectDisposedException.ThrowIf(_closed, typeof(EmbeddedEngine));
             if (!_idle.TryTake(out var session))
             {
                 session = new ReadSession(_file);
@@ -44,6 +46,11 @@ internal sealed class ReadSessions : IDisposable
             }
 
             _idle.Add(session);
+            if (_closed)
+            {
+                CloseIdle();
+            }
+
             return result;
         }
         finally
@@ -52,14 +59,19 @@ internal sealed class ReadSessions : IDisposable
         }
     }
 
+    /// <summary>Closes the connections; one that is in use closes after its read.</summary>
     public void Dispose()
+    {
+        _closed = true;
+        CloseIdle();
+    }
+
+    private void CloseIdle()
     {
         while (_idle.TryTake(out var session))
         {
             session.Dispose();
         }
-
-        _free.Dispose();
     }
 }
 

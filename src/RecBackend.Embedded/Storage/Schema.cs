@@ -14,6 +14,7 @@ internal static class Schema
     /// <summary>The script at place n leads from version n + 1 to n + 2.</summary>
     private static readonly string[] Migrations = [Sql.Schema.From1To2];
 
+    /// <summary>Prepares the one connection that writes. A file that is refused is left as it was found.</summary>
     /// <exception cref="StorageException"><c>storage_unreadable</c>: the file is of a newer program, or not of this one at all.</exception>
     public static void Ensure(Database database, string file, ILogger logger)
     {
@@ -29,6 +30,13 @@ internal static class Schema
             throw new StorageException(
                 StorageException.Unreadable,
                 $"{file} has schema version {version}, and this program knows versions 1 to {Current}. Run the program that wrote it, or a newer one.");
+        }
+
+        database.Execute(Sql.ConfigureWriter);
+        if (database.Text(Sql.ReadJournalMode) != "wal")
+        {
+            throw new StorageException(
+                StorageException.Unavailable, $"The file system of {file} cannot share memory between connections, as a network file system cannot. Use a local disk.");
         }
 
         if (version == Current)

@@ -25,6 +25,8 @@ internal static class Sql
         PRAGMA busy_timeout = 3000;
         """;
 
+    public const string ReadJournalMode = "PRAGMA journal_mode";
+
     public const string Begin = "BEGIN IMMEDIATE";
     public const string BeginRead = "BEGIN";
     public const string Commit = "COMMIT";

@@ -7,7 +7,9 @@ namespace RecBackend.Embedded.Users;
 /// drops who was not asked for since the sweep before (the clock algorithm), then whoever comes, until an eighth is free.
 /// A user may be dropped at any time, also in the middle of a commit: who reads it afterwards reads it from the state file.
 /// </summary>
-internal sealed class UserCache(long budget)
+/// <param name="budget">Bytes.</param>
+/// <param name="startSweep">Starts a sweep that is due, somewhere else: whoever adds must not wait for it.</param>
+internal sealed class UserCache(long budget, Action<Action> startSweep)
 {
     private readonly ConcurrentDictionary<string, UserActor> _actors = new(StringComparer.Ordinal);
     private long _added;
@@ -52,14 +54,11 @@ internal sealed class UserCache(long budget)
     {
         if (Interlocked.Add(ref _added, bytes) > budget / 8 && Interlocked.CompareExchange(ref _sweeping, 1, 0) == 0)
         {
-            ThreadPool.UnsafeQueueUserWorkItem(
-                static cache =>
-                {
-                    cache.SweepToBudget();
-                    Volatile.Write(ref cache._sweeping, 0);
-                },
-                this,
-                preferLocal: false);
+            startSweep(() =>
+            {
+                SweepToBudget();
+                Volatile.Write(ref _sweeping, 0);
+            });
         }
     }
 

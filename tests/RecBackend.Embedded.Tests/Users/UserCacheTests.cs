@@ -9,7 +9,7 @@ public sealed class UserCacheTests
     [Fact]
     public void Sweep_keeps_the_budget()
     {
-        var cache = new UserCache(budget: 1 << 20);
+        var cache = new UserCache(budget: 1 << 20, startSweep: _ => { });
         for (var i = 0; i < 100; i++)
         {
             // 40 kB each, as an encoding of 10,000 floats.
@@ -22,9 +22,31 @@ public sealed class UserCacheTests
     }
 
     [Fact]
+    public void Every_eighth_of_the_budget_that_is_added_starts_one_sweep()
+    {
+        var due = new Queue<Action>();
+        var cache = new UserCache(budget: 1 << 20, startSweep: due.Enqueue);
+        for (var i = 0; i < 100; i++)
+        {
+            Add(cache, $"u{i}", floats: 10_000);
+        }
+
+        Assert.Single(due);
+        due.Dequeue()();
+        Assert.InRange(cache.Count, 15, 26);
+
+        for (var i = 0; i < 4; i++)
+        {
+            Add(cache, $"v{i}", floats: 10_000);
+        }
+
+        Assert.Single(due);
+    }
+
+    [Fact]
     public void Sweep_under_the_budget_drops_nobody()
     {
-        var cache = new UserCache(budget: 1 << 20);
+        var cache = new UserCache(budget: 1 << 20, startSweep: _ => { });
         for (var i = 0; i < 100; i++)
         {
             Add(cache, $"u{i}", floats: 1);
@@ -38,7 +60,7 @@ public sealed class UserCacheTests
     [Fact]
     public void Sweep_drops_first_who_was_not_asked_for()
     {
-        var cache = new UserCache(budget: 1 << 20);
+        var cache = new UserCache(budget: 1 << 20, startSweep: _ => { });
         for (var i = 0; i < 40; i++)
         {
             Add(cache, $"u{i}", floats: 10_000);
@@ -62,7 +84,7 @@ public sealed class UserCacheTests
     [Fact]
     public void Idle_user_is_dropped_by_the_second_sweep()
     {
-        var cache = new UserCache(budget: 1 << 20);
+        var cache = new UserCache(budget: 1 << 20, startSweep: _ => { });
         Add(cache, "idle", floats: 1);
         Add(cache, "busy", floats: 1);
 

@@ -8,8 +8,9 @@ unpacked=${NUGET_PACKAGES:-$HOME/.nuget/packages}
 stamps=$root/artifacts/setup
 
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1 DOTNET_SKIP_FIRST_TIME_EXPERIENCE=1
-# Without this, worker processes of the build stay alive for minutes and keep a lock on what they have loaded.
-export MSBUILDDISABLENODEREUSE=1
+
+# Worker processes of a build end with it; else they stay for minutes and keep hold of what they have loaded.
+build_options=(-c Release --no-restore -nologo -v q -clp:NoSummary -nodeReuse:false)
 
 say() { echo "rec: $*" >&2; }
 
@@ -36,9 +37,9 @@ step() {
 
 seconds_since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; }
 
-# hash_of PATH...: one hash over names and contents of all files below the paths, build outputs left out.
+# hash_of PATH...: one hash over names and contents of all files below the paths that exist, build outputs left out.
 hash_of() {
-  (cd "$root" && find "$@" \( -name bin -o -name obj \) -prune -o -type f -print0 2>/dev/null | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16)
+  (cd "$root" && { find "$@" \( -name bin -o -name obj \) -prune -o -type f -print0 2>/dev/null || true; } | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16)
 }
 
 # What a restore depends on: the projects, and the folder of the unpacked packages, whose path a restore writes down.
@@ -212,18 +213,20 @@ apt_install() {
   DEBIAN_FRONTEND=noninteractive "${install[@]}" || { apt-get -o DPkg::Lock::Timeout=300 update && DEBIAN_FRONTEND=noninteractive "${install[@]}"; }
 }
 
-# build_project FOLDER: a Release build, left out when no source has changed since the last one.
+# build_project FOLDER: a Release build, left out when no source has changed since the last one. Without the analyzers, which
+# take a third of the time and say nothing to somebody who wants to run the program; the build of `rec test` has them.
 build_project() {
   local stamp hash
   stamp=$stamps/built-$(basename "$1")
   hash=$(source_hash)
   [[ -f $stamp && $(<"$stamp") == "$hash" && -f $root/$1/bin/Release/net10.0/$(basename "$1").dll ]] && return
-  step "building $1" dotnet build "$root/$1" -c Release --no-restore -nologo -v q -clp:NoSummary || die "the build failed"
+  step "building $1" dotnet build "$root/$1" "${build_options[@]}" -p:RunAnalyzers=false || die "the build failed"
   echo "$hash" >"$stamp"
 }
 
+# build_solution OPTIONS...: a Release build of everything that can be restored here, analyzers included.
 build_solution() {
-  step "building $(solution)" dotnet build "$root/$(solution)" -c Release --no-restore -nologo -v q -clp:NoSummary || die "the build failed"
+  step "building $(solution)" dotnet build "$root/$(solution)" "${build_options[@]}" "$@" || die "the build failed"
 }
 
 source_hash() { hash_of src grains gateway bench tests Directory.Build.props Directory.Packages.props .editorconfig global.json; }

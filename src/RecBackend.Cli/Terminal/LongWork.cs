@@ -47,8 +47,10 @@ internal static class LongWork
                 Console.Error.WriteLine(Line(what, done, total, clock.Elapsed));
             }
         });
-        var rate = Math.Max(last, total) / Math.Max(clock.Elapsed.TotalSeconds, 1e-3);
-        Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{what}: {total:N0} in {clock.Elapsed.TotalSeconds:F1} s, {rate:N0}/s"));
+        var done = Math.Max(last, total);
+        var rate = done / Math.Max(clock.Elapsed.TotalSeconds, 1e-3);
+        Console.Error.WriteLine(string.Create(
+            CultureInfo.InvariantCulture, $"{what}: {(done == 0 ? "done" : $"{done:N0}")} in {clock.Elapsed.TotalSeconds:F1} s{(done == 0 ? "" : $", {rate:N0}/s")}"));
     }
 
     private static string Line(string what, long done, long total, TimeSpan elapsed)

@@ -43,28 +43,31 @@ class CategoricalInputs(nn.Module):
 class HistoryProjection(nn.Module):
     """Turns a history into what target attention reads: for each head its keys, then for each head its values, then the mask: [B, L, 2 · heads · width + 1].
 
-    Keys and values also know the event's type and how long it was before the newest one; keys know the place in the history, too.
+    Keys also know the place in the history (newest first), the event's type, and how long it was before the newest event. All three are bounded and stay out of the values: the
+    histories of users who return after months hold intervals that training has hardly seen.
     """
 
     def __init__(self, event: int, heads: int, width: int, length: int, actions: int):
         super().__init__()
-        self.action = _embedding(actions + 1, event)
-        self.interval = nn.Parameter(torch.zeros(event))
         # No bias: the zeros of padding must stay zero values.
         self.project = nn.Linear(event, 2 * heads * width, bias=False)
         self.position = nn.Parameter(torch.zeros(length, heads * width))
+        self.action = _embedding(actions + 1, heads * width)
+        self.interval = nn.Parameter(torch.zeros(heads * width))
 
     def forward(self, history: Tensor, actions: Tensor, intervals: Tensor, mask: Tensor) -> Tensor:
-        """history [B, L, event], actions, intervals and mask [B, L], all zero in padding -> [B, L, 2 · heads · width + 1]."""
-        event = torch.addcmul(history + self.action(actions), intervals.unsqueeze(2), self.interval)
-        position = torch.cat([self.position, torch.zeros_like(self.position)], 1)
-        return torch.cat([self.project(event) + position, mask.unsqueeze(2)], 2)
+        """history [B, L, event] with zeros in padding, actions, intervals and mask [B, L] -> [B, L, 2 · heads · width + 1]."""
+        age = 1 - torch.exp(intervals * -0.25)
+        place = self.position + self.action(actions) + age.unsqueeze(2) * self.interval
+        keys, values = torch.split(self.project(history), place.shape[2], 2)
+        return torch.cat([keys + place, values, mask.unsqueeze(2)], 2)
 
 
 class TargetAttention(nn.Module):
     """Each candidate attends to the user's history (DIN's idea, in the shape of two matrix products for each head).
 
     DIN proper feeds [candidate, event, difference, product] of each pair to a small network: an N x L x 4d tensor for each request, some fifty times the work of this.
+    Here the product is taken once, of the candidate and what it read.
     """
 
     def __init__(self, item: int, heads: int, width: int):
@@ -72,19 +75,20 @@ class TargetAttention(nn.Module):
         self.heads, self.width = heads, width
         self.query = nn.Linear(item, heads * width)
 
-    def forward(self, item: Tensor, history_state: Tensor) -> Tensor:
-        """item [B, N, item], history_state [B, L, 2 · heads · width + 1] -> [B, N, heads · width].
+    def forward(self, item: Tensor, history_state: Tensor) -> tuple[Tensor, Tensor]:
+        """item [B, N, item], history_state [B, L, 2 · heads · width + 1] -> what was read, and its product with the query, both [B, N, heads · width].
 
         Zeros for a user without history: padding has zero values, so that the softmax may spread over it.
         """
-        queries = torch.split(self.query(item) * (1 / math.sqrt(self.width)), self.width, 2)
+        query = self.query(item)
         *parts, mask = torch.split(history_state, [self.width] * (2 * self.heads) + [1], 2)
         blocked = (mask - 1.0).transpose(1, 2) * 1e4
         read = []
-        for query, keys, values in zip(queries, parts[: self.heads], parts[self.heads :]):
-            scores = torch.matmul(query, keys.transpose(1, 2)) + blocked
+        for part, keys, values in zip(torch.split(query, self.width, 2), parts[: self.heads], parts[self.heads :]):
+            scores = torch.matmul(part * (1 / math.sqrt(self.width)), keys.transpose(1, 2)) + blocked
             read.append(torch.matmul(functional.softmax(scores, 2), values))
-        return torch.cat(read, 2)
+        joined = torch.cat(read, 2)
+        return joined, joined * query
 
 
 class LowRankCross(nn.Module):
@@ -121,9 +125,9 @@ class RankingShape:
     profile_width: int = 8
     user_hidden: int = 128
     user_width: int = 32
-    hidden: tuple[int, int] = (192, 64)
+    hidden: tuple[int, int] = (128, 64)
     cross_layers: int = 2
-    cross_rank: int = 32
+    cross_rank: int = 16
     dropout: float = 0.2
 
 
@@ -171,7 +175,10 @@ class UserEncoder(nn.Module):
 
 
 class Ranker(nn.Module):
-    """Target attention, then a deep network beside low-rank crosses of candidate, what it read of the history, and the user."""
+    """Target attention, then a deep network beside low-rank crosses of candidate, what it read of the history, and the user.
+
+    Products of candidate and user, and of candidate and history, are given to the deep network: left alone, it takes epochs to find out that they matter.
+    """
 
     def __init__(self, shape: RankingShape, schema: Schema, event: int):
         """`event`: width of ID embedding ‖ representation."""
@@ -179,7 +186,8 @@ class Ranker(nn.Module):
         self.event, self.hidden = event, shape.hidden[0]
         self.attention = TargetAttention(event, shape.heads, shape.head_width)
         width = event + len(schema.item_statistics) + shape.heads * shape.head_width
-        self.first = nn.Linear(width, shape.hidden[0], bias=False)
+        self.taste = nn.Linear(event, shape.user_width)
+        self.first = nn.Linear(width + shape.user_width + shape.heads * shape.head_width, shape.hidden[0], bias=False)
         self.context = nn.Linear(len(schema.context), shape.hidden[0], bias=False) if schema.context else None
         self.deep = nn.Sequential(
             nn.ReLU(), nn.Dropout(shape.dropout), nn.Linear(*shape.hidden), nn.ReLU(), nn.Dropout(shape.dropout), nn.Linear(shape.hidden[1], 1)
@@ -190,12 +198,14 @@ class Ranker(nn.Module):
 
     def logits(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
         """user_state [B, S], history_state [B, L, H], item [B, N, dRow], context [B, C] -> [B, N]."""
-        candidate = torch.cat([item, self.attention(item[:, :, : self.event], history_state)], 2)
-        first = self.first(candidate) + user_state[:, : self.hidden].unsqueeze(1)
+        known = item[:, :, : self.event]
+        read, agreement = self.attention(known, history_state)
+        user = user_state[:, self.hidden :].unsqueeze(1)
+        candidate = torch.cat([item, read], 2)
+        first = self.first(torch.cat([candidate, self.taste(known) * user, agreement], 2)) + user_state[:, : self.hidden].unsqueeze(1)
         if self.context is not None:
             first = first + self.context(context).unsqueeze(1)
-        user = user_state[:, self.hidden :].unsqueeze(1) + torch.zeros_like(item[:, :, :1])
-        x0 = torch.cat([candidate, user], 2)
+        x0 = torch.cat([candidate, user + torch.zeros_like(item[:, :, :1])], 2)
         x = x0
         for cross in self.crosses:
             x = cross(x0, x)
@@ -217,6 +227,7 @@ class SequenceEncoder(nn.Module):
         # Log seconds between 0 and 20 against a grid of soft buckets: a linear layer on them can bend at each.
         self.register_buffer("grid", torch.linspace(0, 20, 11))
         self.interval = nn.Linear(11, width, bias=False)
+        nn.init.zeros_(self.interval.weight)  # an interval that training never saw should say nothing
         self.blocks = nn.ModuleList(_TransformerBlock(width, heads, length, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
@@ -258,7 +269,7 @@ class IdTable(nn.Module):
     In training each ID is taken for unknown with probability `dropout`, so that row 0 learns what to say of an ID about which nothing is known.
     """
 
-    def __init__(self, known: int, width: int, dropout: float, spread: float = 0.01):
+    def __init__(self, known: int, width: int, dropout: float, spread: float = 0.05):
         super().__init__()
         self.dropout = dropout
         self.embedding = nn.Parameter(torch.randn(known + 1, width) * spread)
@@ -273,12 +284,8 @@ class IdTable(nn.Module):
         """Row numbers of any shape [...] -> [..., width]."""
         return functional.embedding(self.drop(rows), self.embedding)
 
-    def squares(self) -> Tensor:
-        """Half the sum of squares of all vectors, to be kept small."""
-        return 0.5 * self.embedding.square().sum()
 
-
-def _embedding(size: int, width: int, spread: float = 0.05) -> nn.Embedding:
+def _embedding(size: int, width: int, spread: float = 0.2) -> nn.Embedding:
     """Small random vectors; id 0 stays at zero."""
     embedding = nn.Embedding(size, width, padding_idx=0)
     with torch.no_grad():

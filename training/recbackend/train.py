@@ -194,6 +194,15 @@ class ClickModel(nn.Module):
         here[batch.history_items.flatten()] = True
         return here.nonzero().squeeze(1), here.cumsum(0) - 1
 
+    def embedding_squares(self) -> Tensor:
+        """Half the sum of squares of all embeddings, to be kept small: a Gaussian prior, which matters most for IDs of few rows.
+
+        Over whole tables, not over the rows of a batch: then Adam also takes the unused ones towards zero.
+        """
+        tables = [self.item_table.embedding, self.user_table.embedding]
+        tables += [part.weight for part in self.modules() if isinstance(part, nn.Embedding)]
+        return 0.5 * torch.stack([table.square().sum() for table in tables]).sum()
+
     def score(self, requests: Tensor) -> float:
         """AUC over the rows of requests: what training maximises on the validation part."""
         rows, logits = self.predict(requests)
@@ -219,12 +228,13 @@ class Schedule:
     """How long and how fast to learn. Rows are shuffled anew for every epoch."""
 
     epochs: int = 6
-    batch: int = 512
+    batch: int = 256
     """Requests (or pairs, or items) in one step."""
     learning_rate: float = 1e-3
     final_learning_rate: float = 0.0
     """Fraction of `learning_rate` at the end of a cosine decay; 1 keeps it constant."""
-    warmup_steps: int = 100
+    warmup: float = 0.05
+    """Fraction of all steps in which the rate rises from 0."""
     weight_decay: float = 0.0
     """Decoupled (AdamW), on weight matrices only."""
     clip_norm: float = 10.0
@@ -337,7 +347,7 @@ def fit_calibration(logits: np.ndarray, labels: np.ndarray) -> tuple[float, floa
     y = np.asarray(labels, dtype=np.float64)
     scale, bias = 1.0, 0.0
     for _ in range(50):
-        p = 1 / (1 + np.exp(-(scale * x + bias)))
+        p = 1 / (1 + np.exp(-np.clip(scale * x + bias, -500, 500)))
         w = p * (1 - p)
         gradient = np.array([np.mean((p - y) * x), np.mean(p - y)])
         hessian = np.array([[np.mean(w * x * x), np.mean(w * x)], [np.mean(w * x), np.mean(w)]]) + 1e-9 * np.eye(2)
@@ -414,7 +424,7 @@ def _keep_freed_memory() -> None:
 
 def _rate(step: int, total: int, schedule: Schedule) -> float:
     """Linear warm-up, then a cosine from 1 to `final_learning_rate`."""
-    warmup = min(1.0, (step + 1) / max(1, schedule.warmup_steps))
+    warmup = min(1.0, (step + 1) / max(1.0, schedule.warmup * total))
     cosine = 0.5 * (1 + np.cos(np.pi * min(1.0, step / max(1, total))))
     return warmup * (schedule.final_learning_rate + (1 - schedule.final_learning_rate) * cosine)
 

@@ -58,7 +58,7 @@ def train(features: Features, config: Config, seed: int, progress: Progress | No
     fit(
         model,
         requests(features, features.rows(0), config.request, seed),
-        lambda batch: model.loss(batch) + config.embedding_l2 * (model.item_table.squares() + model.user_table.squares()),
+        lambda batch: model.loss(batch) + config.embedding_l2 * model.embedding_squares(),
         config.schedule,
         seed,
         (lambda: model.score(validation)) if len(validation) else None,

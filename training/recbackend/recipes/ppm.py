@@ -49,8 +49,8 @@ class Config:
     history: int = 50
     text_length: int = 128
     text_vocabulary: int = 6000
-    text_schedule: Schedule = field(default_factory=lambda: Schedule(epochs=5, batch=256, learning_rate=1e-3, warmup_steps=10))
-    image_schedule: Schedule = field(default_factory=lambda: Schedule(epochs=10, batch=128, learning_rate=2e-3, warmup_steps=10))
+    text_schedule: Schedule = field(default_factory=lambda: Schedule(epochs=5, batch=256, learning_rate=1e-3))
+    image_schedule: Schedule = field(default_factory=lambda: Schedule(epochs=10, batch=128, learning_rate=2e-3))
     user_schedule: Schedule = field(default_factory=lambda: Schedule(epochs=2))
     schedule: Schedule = field(default_factory=Schedule)
 
@@ -261,20 +261,19 @@ class ItemTop(nn.Module):
             config.attribute_width,
         )
         self.content_widths, self.content_dropout = content_widths, config.content_dropout
-        width = sum(content_widths)
-        self.width = config.representation + self.side.width
-        self.content = nn.Sequential(nn.Linear(width, 2 * config.representation), nn.ReLU(), nn.Linear(2 * config.representation, config.representation))
-        self.linear = nn.Linear(width, config.representation, bias=False)
+        width = sum(content_widths) + self.side.width
+        self.width = config.representation
+        self.bent = nn.Sequential(nn.Linear(width, 2 * self.width), nn.ReLU(), nn.Linear(2 * self.width, self.width))
+        self.linear = nn.Linear(width, self.width, bias=False)
 
     def forward(self, content: Tensor, categories: Tensor | None = None, attributes: Tensor | None = None) -> Tensor:
         """content [B, content], categories [B, K], attributes [B, A] -> [B, dRep]"""
         if self.training:
             parts = torch.split(content, self.content_widths, 1)
             content = torch.cat([part * (torch.rand(len(part), 1) >= self.content_dropout) for part in parts], 1)
-        parts = [self.content(content) + self.linear(content)]
         if self.side.width:
-            parts.append(self.side(categories, attributes))
-        return torch.cat(parts, 1)
+            content = torch.cat([content, self.side(categories, attributes)], 1)
+        return self.bent(content) + self.linear(content)
 
 
 class ItemEncoder(nn.Module):
@@ -356,7 +355,7 @@ def train(features: Features, config: Config, seed: int, progress: Progress | No
     fit(
         unified,
         examples,
-        lambda batch: unified.loss(batch) + config.embedding_l2 * (unified.item_table.squares() + unified.user_table.squares()),
+        lambda batch: unified.loss(batch) + config.embedding_l2 * unified.embedding_squares(),
         config.schedule,
         seed,
         (lambda: unified.score(validation)) if len(validation) else None,

@@ -1,0 +1,298 @@
+"""What every recipe promises, on a few hundred random rows."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from neutral import random_dataset
+from recbackend.features import FeatureOptions, build
+from recbackend.layers import HistoryProjection, IdTable, RankingShape, SequenceEncoder, TargetAttention
+from recbackend.recipes import id as id_recipe
+from recbackend.recipes import ppm
+from recbackend.replay import Replay
+from recbackend.train import Examples, Schedule, conclude, fit, fit_calibration, requests
+
+SHAPE = RankingShape(head_width=8, user_hidden=16, user_width=8, hidden=(24, 8), cross_rank=4)
+QUICK = Schedule(epochs=4, batch=16, learning_rate=1e-2)
+ENOUGH = Schedule(epochs=25, batch=16, learning_rate=1e-2, patience=25)
+ID = id_recipe.Config(item_id=8, user_id=8, category_width=4, attribute_width=4, shape=SHAPE, history=10, schedule=QUICK)
+PPM = ppm.Config(
+    item_id=8, user_id=8, text=8, image=8, category_width=4, attribute_width=4, representation=8, shape=SHAPE, history=10, text_length=16,
+    text_schedule=QUICK, image_schedule=QUICK, user_schedule=QUICK, schedule=QUICK,
+)  # fmt: skip
+
+
+def tasteful(seed, picture=False, statistics=True):
+    """Features of random rows in which users of even numbers click on even items: there is something to learn."""
+    dataset = random_dataset(seed, rows=1200, users=20, items=30)
+    dataset.label[:] = (dataset.user % 2 == dataset.item % 2) ^ (np.random.default_rng(seed).random(dataset.rows) < 0.1)
+    random = np.random.default_rng(seed)
+    items = [
+        dataclasses.replace(
+            item,
+            title=f"{['red', 'blue'][n % 2]} film {n}",
+            text=f"{['war gun fight', 'love song dance'][n % 2]} number {n} again",
+            categories=(["war", "love"][n % 2], *item.categories),
+            image_features=tuple(random.normal(size=6) + 2 * (n % 2)) if picture and n % 5 else None,
+        )
+        for n, item in enumerate(dataset.items)
+    ]
+    dataset = dataclasses.replace(dataset, items=items)
+    return build(dataset, FeatureOptions(history=10, text_length=16, text_vocabulary=300, statistics=statistics, time_context=statistics))
+
+
+@pytest.fixture(scope="module")
+def features():
+    return tasteful(3, picture=True)
+
+
+@pytest.fixture(scope="module", params=["id", "ppm"])
+def trained(request, features):
+    if request.param == "id":
+        return id_recipe.train(features, dataclasses.replace(ID, schedule=ENOUGH), 1)
+    return ppm.train(features, dataclasses.replace(PPM, schedule=ENOUGH), 1)
+
+
+def user_inputs(model, features, rows):
+    return Replay(model, features).user_inputs(rows)
+
+
+# Every recipe
+
+
+def test_recipe_learns_what_there_is_to_learn(trained):
+    assert trained.metrics["test"]["auc"] > 0.8
+
+
+def test_cached_parts_give_the_scores_of_the_uncached_forward(trained, features):
+    rows = features.rows(2)
+    cached = Replay(trained, features).scores(rows)
+    examples = Examples.of(features)
+    inputs = examples.item_inputs(trained.item_inputs)
+    with torch.no_grad():
+        for row, expected in zip(rows[::20], cached[::20]):
+            # One graph, from content to score, for one row.
+            batch = examples.batch(torch.tensor([[row]]))
+            def event(items, rows_of_table):
+                encoded = trained.item_encoder(**{name: value[items] for name, value in inputs.items()})
+                return torch.cat([torch.from_numpy(trained.item_table)[rows_of_table], encoded], 1)
+            past = batch.history_items[0]
+            history = event(past, examples.item_row[past]) * batch.history_mask[0].unsqueeze(1)
+            state = trained.user_encoder(
+                user_embedding=torch.from_numpy(trained.user_table)[examples.user_row[batch.user]],
+                profile=batch.profile, user_statistics=batch.user_statistics, history=history.unsqueeze(0),
+                history_actions=batch.history_actions, history_intervals=batch.history_intervals, history_mask=batch.history_mask,
+            )  # fmt: skip
+            candidate = torch.cat([event(batch.item[0], examples.item_row[batch.item[0]]), batch.item_statistics[0]], 1)
+            score = trained.ranker(*state, candidate.unsqueeze(0), batch.context)
+            assert abs(float(score) - expected) < 1e-4
+
+
+def test_training_scores_rows_as_the_cached_parts_do(features):
+    model = id_recipe.build(features, ID, 5)
+    rows, logits = model.predict(requests(features, features.rows(2), 1))
+    finished = conclude("id", model, features, model.item_encoder, tuple(model.inputs), ID)
+    scale, bias = float(finished.ranker.calibration.scale), float(finished.ranker.calibration.bias)
+    np.testing.assert_allclose(Replay(finished, features).scores(rows), 1 / (1 + np.exp(-(scale * logits + bias))), atol=1e-4)
+
+
+def test_score_does_not_depend_on_other_candidates(trained, features):
+    rows = features.rows(2)[:1]
+    generator = torch.Generator().manual_seed(0)
+    items = torch.randn(1, 9, trained.dims["row"], generator=generator)
+    context = torch.from_numpy(features.context[rows])
+    with torch.no_grad():
+        state = trained.user_encoder(**user_inputs(trained, features, rows))
+        together = trained.ranker(*state, items, context)
+        alone = torch.cat([trained.ranker(*state, items[:, n : n + 1], context) for n in range(9)], 1)
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+    assert together.min() > 0 and together.max() < 1 and together.std() > 0
+
+
+def test_score_does_not_depend_on_the_batch(trained, features):
+    rows = features.rows(0)[20:24]
+    inputs = user_inputs(trained, features, rows)
+    assert (inputs["history_mask"] == 0).any()
+    items = torch.randn(4, 5, trained.dims["row"], generator=torch.Generator().manual_seed(0))
+    context = torch.from_numpy(features.context[rows])
+    with torch.no_grad():
+        together = trained.ranker(*trained.user_encoder(**inputs), items, context)
+        for n in range(4):
+            one = {name: value[n : n + 1] for name, value in inputs.items()}
+            alone = trained.ranker(*trained.user_encoder(**one), items[n : n + 1], context[n : n + 1])
+            torch.testing.assert_close(alone, together[n : n + 1], atol=1e-5, rtol=1e-5)
+
+
+def test_user_without_history_gets_finite_scores(trained, features):
+    rows = features.rows(2)[:2]
+    inputs = {name: torch.zeros_like(value) if name.startswith("history") else value for name, value in user_inputs(trained, features, rows).items()}
+    items = torch.randn(2, 5, trained.dims["row"], generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        scores = trained.ranker(*trained.user_encoder(**inputs), items, torch.from_numpy(features.context[rows]))
+    assert torch.isfinite(scores).all() and scores.std() > 0
+
+
+def test_same_seed_trains_the_same_model(features):
+    first, second = (id_recipe.train(features, ID, 7) for _ in range(2))
+    np.testing.assert_allclose(first.item_table, second.item_table, atol=1e-5)
+    assert first.metrics == second.metrics or abs(first.metrics["test"]["auc"] - second.metrics["test"]["auc"]) < 1e-3
+
+
+def test_recipes_do_without_optional_inputs():
+    bare = tasteful(4, statistics=False)
+    bare = dataclasses.replace(bare, schema=dataclasses.replace(bare.schema, profile=[]), profile=bare.profile[:, :0])
+    model = id_recipe.train(bare, dataclasses.replace(ID, schedule=dataclasses.replace(QUICK, epochs=1)), 1)
+    assert [model.dims[name] for name in ("statistics", "user_statistics", "profile", "context")] == [0, 0, 0, 0]
+    assert np.isfinite(Replay(model, bare).scores(bare.rows(2))).all()
+
+
+# PPM's stages
+
+
+def test_every_stage_lowers_its_loss(features):
+    stages = {}
+    stages["text"] = ppm.pretrain_text(features, PPM, 1, None)[1]
+    stages["image"] = ppm.pretrain_image(features, PPM, 1, None)[1]
+    content = ppm.pretrain_items(features, PPM, 1, None)
+    examples = requests(features, features.rows(0), PPM.request, 1)
+    for ids in (False, True):
+        model = ppm.model_on(content, features, PPM, 1, ids)
+        stages[f"clicks, ids {ids}"] = fit(model, examples, model.loss, QUICK, 1)
+    for name, stage in stages.items():
+        assert stage.losses[-1] < stage.losses[0], name
+
+
+def test_frozen_parts_do_not_change_in_the_plug_in_stage(features):
+    content = ppm.pretrain_items(features, PPM, 1, None)
+    before = {name: value.clone() for name, value in content.state_dict().items()}
+    pretrained = ppm.model_on(content, features, PPM, 1, ids=False)
+    unified = ppm.model_on(content, features, PPM, 2, ids=True)
+    ppm.plug_in(unified, pretrained)
+    started = unified.item_encoder.linear.weight.detach().clone()
+    torch.testing.assert_close(started, pretrained.item_encoder.linear.weight)
+    # Also when someone hands all parameters to the loop, the frozen ones among them.
+    both = torch.nn.ModuleList([content, unified])
+    fit(both, requests(features, features.rows(0), 4, 1), unified.loss, dataclasses.replace(QUICK, epochs=1), 1)
+    assert before and all(torch.equal(before[name], value) for name, value in content.state_dict().items())
+    assert not torch.equal(started, unified.item_encoder.linear.weight)
+
+
+def test_items_without_text_or_picture_have_zeros_for_it(features):
+    content = ppm.pretrain_items(features, PPM, 1, None)
+    text = torch.from_numpy(features.items.text[:2]).clone()
+    text[1] = 0
+    with torch.no_grad():
+        vectors = content(text=text, image_features=torch.randn(2, 6), image_mask=torch.tensor([[0.0], [1.0]]))
+    assert vectors[0, :8].norm() == pytest.approx(1, abs=1e-4) and (vectors[0, 8:] == 0).all()
+    assert (vectors[1, :8] == 0).all() and vectors[1, 8:].norm() == pytest.approx(1, abs=1e-4)
+
+
+def test_picture_encoder_learns_entities_from_pixels(features):
+    count = len(features.item_ids)
+    random = np.random.default_rng(0)
+    shade = (np.arange(count) % 2)[:, None, None, None]
+    image = (random.normal(size=(count, 3, 32, 32)) * 0.3 + shade).astype(np.float32)
+    items = dataclasses.replace(features.items, image=image, image_features=None, image_mask=np.ones((count, 1), np.float32))
+    pixels = dataclasses.replace(features, items=items, schema=dataclasses.replace(features.schema, image_features=0))
+    encoder, stage = ppm.pretrain_image(pixels, PPM, 1, None)
+    assert stage.losses[-1] < stage.losses[0]
+    assert encoder(torch.from_numpy(image[:3]), torch.ones(3, 1)).shape == (3, PPM.image)
+
+
+def test_pairs_split_at_the_last_separator():
+    text = np.array([[5, 6, 2, 7, 2, 8, 9, 10], [5, 6, 7, 8, 0, 0, 0, 0], [5, 2, 8, 9, 0, 0, 0, 0]])
+    queries, descriptions, both = ppm.pairs(text)
+    assert queries[0].tolist() == [5, 6, 2, 7, 0, 0, 0, 0] and descriptions[0].tolist() == [0, 0, 0, 0, 0, 8, 9, 10]
+    assert not queries[1].any() and not descriptions[1].any()
+    assert both.tolist() == [0]  # the third description is too short to match anything
+
+
+# Shared layers and the loop
+
+
+def test_id_dropout_replaces_ids_by_the_unknown_vector():
+    torch.manual_seed(0)
+    table = IdTable(100, 4, dropout=0.3, spread=1.0)
+    rows = torch.randint(1, 101, (2000,))
+    table.train()
+    unknown = (table(rows) == table.embedding[0]).all(1).float().mean()
+    assert 0.25 < unknown < 0.35
+    table.eval()
+    assert torch.equal(table(rows), table.embedding[rows])
+
+
+def test_attention_ignores_padding_and_is_zero_without_history():
+    torch.manual_seed(0)
+    project, attend = HistoryProjection(6, 2, 4, 10, 1), TargetAttention(6, 2, 4)
+    history, mask = torch.randn(1, 10, 6), torch.ones(1, 10)
+    mask[:, 4:] = 0
+    history = history * mask.unsqueeze(2)
+    items = torch.randn(1, 3, 6)
+    state = project(history, mask.long(), torch.zeros(1, 10), mask)
+    read, _ = attend(items, state)
+    longer = state.clone()
+    longer[:, 4:, :8] = 7.0  # other keys in the padding
+    torch.testing.assert_close(attend(items, longer)[0], read)
+    nothing = project(torch.zeros(1, 10, 6), torch.zeros(1, 10).long(), torch.zeros(1, 10), torch.zeros(1, 10))
+    assert all((part == 0).all() for part in attend(items, nothing))
+
+
+def test_sequence_encoder_reads_both_directions_but_no_padding():
+    torch.manual_seed(0)
+    encoder = SequenceEncoder(6, 8, 2, 2, 10, 0.0).eval()
+    torch.nn.init.normal_(encoder.interval.weight)  # it starts at zero
+    history, mask, intervals = torch.randn(1, 10, 6), torch.ones(1, 10), torch.arange(10.0).unsqueeze(0)
+    mask[:, 5:] = 0
+    out = encoder(history, intervals, mask)
+    assert (out[:, 5:] == 0).all()
+    other = history.clone()
+    other[:, 5:] = 9.0
+    torch.testing.assert_close(encoder(other, intervals, mask), out)
+    for changed, seen in ((0, 4), (4, 0)):
+        other = history.clone()
+        other[:, changed] += 1.0
+        assert not torch.allclose(encoder(other, intervals, mask)[:, seen], out[:, seen])
+    assert not torch.allclose(encoder(history, intervals * 1.5, mask), out)
+
+
+@pytest.mark.parametrize("size", [1, 3, 8])
+def test_requests_hold_each_row_once_in_order_for_one_user(size, features):
+    rows = features.rows(0)
+    grouped = requests(features, rows, size, seed=4).numpy()
+    assert grouped.shape[1] == size
+    assert sorted(grouped[grouped >= 0].tolist()) == rows.tolist()
+    for group in grouped:
+        present = group[group >= 0]
+        assert len(set(features.user[present])) == 1 and (np.diff(present) > 0).all() and (group[: len(present)] >= 0).all()
+
+
+def test_fit_restores_the_best_weights():
+    model = torch.nn.Linear(1, 1)
+    values = iter([0.5, 0.9, 0.1, 0.2, 0.3])
+    seen = []
+
+    def validate():
+        seen.append(model.weight.detach().clone())
+        return next(values)
+
+    schedule = Schedule(epochs=5, batch=2, patience=1)
+    result = fit(model, torch.randn(8, 1), lambda batch: model(batch).square().mean(), schedule, 1, validate)
+    assert len(seen) == 4 and result.best == 0.9 and result.best_epoch == 2
+    assert torch.equal(model.weight, seen[1])
+
+
+def test_fit_stops_on_a_loss_that_is_no_number():
+    model = torch.nn.Linear(1, 1)
+    with pytest.raises(FloatingPointError, match="step 1"):
+        fit(model, torch.randn(8, 1), lambda batch: model(batch).sum() * float("nan"), Schedule(epochs=1), 1)
+
+
+def test_calibration_finds_scale_and_bias_and_never_turns_the_ranking():
+    random = np.random.default_rng(0)
+    logits = random.normal(size=20_000) * 2
+    labels = random.random(20_000) < 1 / (1 + np.exp(-(0.5 * logits - 1)))
+    scale, bias = fit_calibration(logits, labels)
+    assert scale == pytest.approx(0.5, abs=0.05) and bias == pytest.approx(-1, abs=0.05)
+    assert fit_calibration(-logits, labels) == (1.0, 0.0)

@@ -24,6 +24,7 @@ public sealed class ScoringRuntime : IDisposable
 
         // Its waiters are item writes, of which the host admits a bounded number; bulk work waits its turn rather than fail.
         EncodeGate = new AdmissionGate("encode", options.EffectiveEncodingConcurrency, int.MaxValue, clock, Metrics);
+        Metrics.Observe(RankGate, EncodeGate);
         logger.LogInformation(
             "Scoring with {Provider}; {Concurrency} at once, {Queue} may wait.", Provider.Description, options.EffectiveConcurrency, options.QueueLength);
     }

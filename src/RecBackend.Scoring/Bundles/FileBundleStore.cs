@@ -18,6 +18,7 @@ public sealed class FileBundleStore : IBundleStore
     private readonly string _staging;
     private readonly string _active;
     private readonly Lock _placing = new();
+    private int _placements;
 
     /// <summary>Opens a store, making its folders where they are not there, and clearing what an interrupted upload left.</summary>
     /// <param name="folder">The host's state folder. One process uses it at a time.</param>
@@ -95,9 +96,13 @@ public sealed class FileBundleStore : IBundleStore
         }
 
         // Seconds of work that never waits for anything: not on a thread that serves requests.
+        var begin = _runtime.Clock.GetTimestamp();
         var model = await Task.Run(() => BundleLoader.LoadAsync(folder, _runtime, cancellation), cancellation);
         if (model.Layout.Version == version)
         {
+            _logger.LogInformation(
+                "Loaded bundle {Version} of recipe {Recipe} in {Milliseconds:F0} ms; its golden examples are met.",
+                version, model.Layout.Recipe, _runtime.Clock.GetElapsedTime(begin).TotalMilliseconds);
             return model;
         }
 
@@ -149,7 +154,7 @@ public sealed class FileBundleStore : IBundleStore
             Directory.CreateDirectory(staged);
             await fill(staged);
             var manifest = await BundleLoader.CheckFilesAsync(staged, cancellation);
-            return Place(staged, manifest);
+            return await PlaceAsync(staged, FolderOf(manifest.Version)!, cancellation);
         }
         catch (Exception exception) when (IsOfDisk(exception))
         {
@@ -164,19 +169,58 @@ public sealed class FileBundleStore : IBundleStore
         }
     }
 
-    private BundleSummary Place(string staged, Manifest manifest)
+    /// <summary>Moves a checked bundle to its place, unless it is there already.</summary>
+    private async Task<BundleSummary> PlaceAsync(string staged, string folder, CancellationToken cancellation)
     {
-        var folder = FolderOf(manifest.Version)!;
-        lock (_placing)
+        var isPlaced = false;
+        while (!isPlaced)
         {
-            if (!Directory.Exists(folder))
-            {
-                DurableFiles.MoveFolder(staged, folder);
-                _logger.LogInformation("Stored bundle {Version}.", manifest.Version);
-            }
+            var seen = Volatile.Read(ref _placements);
+            isPlaced = await IsWholeAsync(folder, cancellation) || TryPlace(staged, folder, seen);
         }
 
         return Summarize(folder, BundleLoader.ReadManifest(folder));
+    }
+
+    /// <returns>False if another bundle was placed since <paramref name="seen"/> was read: it may have been this one.</returns>
+    private bool TryPlace(string staged, string folder, int seen)
+    {
+        lock (_placing)
+        {
+            if (_placements != seen)
+            {
+                return false;
+            }
+
+            // A copy that was damaged on disk makes room for the good one. Loaded models have their files in memory.
+            var damaged = staged + ".damaged";
+            if (Directory.Exists(folder))
+            {
+                Directory.Move(folder, damaged);
+            }
+
+            DurableFiles.MoveFolder(staged, folder);
+            _placements++;
+            if (Directory.Exists(damaged))
+            {
+                Directory.Delete(damaged, recursive: true);
+            }
+        }
+
+        _logger.LogInformation("Stored bundle {Version}.", Path.GetFileName(folder));
+        return true;
+    }
+
+    private static async Task<bool> IsWholeAsync(string folder, CancellationToken cancellation)
+    {
+        try
+        {
+            return Directory.Exists(folder) && await BundleLoader.CheckFilesAsync(folder, cancellation) is not null;
+        }
+        catch (BundleRefusedException)
+        {
+            return false;
+        }
     }
 
     /// <summary>Where a version is kept; null for what is not a version, and so could lead out of the folder.</summary>

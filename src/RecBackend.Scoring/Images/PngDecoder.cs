@@ -5,7 +5,10 @@ using System.Text;
 
 namespace RecBackend.Scoring.Images;
 
-/// <summary>PNG by libpng's simplified interface, the one that never jumps over its caller on an error.</summary>
+/// <summary>
+/// PNG by libpng's simplified interface, the one that never jumps over its caller on an error. Pixels are those that training saw; of 16-bit channels, which libpng rounds and
+/// training cuts, they may be one step of 255 apart.
+/// </summary>
 internal static unsafe class PngDecoder
 {
     private const uint Version = 1;

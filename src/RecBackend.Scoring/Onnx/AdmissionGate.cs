@@ -13,7 +13,7 @@ internal sealed class AdmissionGate
     private readonly int _queueLength;
     private readonly TimeProvider _clock;
     private readonly ScoringMetrics _metrics;
-    private readonly string _name;
+    private readonly int _concurrency;
     private int _free;
 
     /// <param name="name">Tag of its metrics.</param>
@@ -23,12 +23,19 @@ internal sealed class AdmissionGate
     /// <param name="metrics">Where it counts.</param>
     public AdmissionGate(string name, int concurrency, int queueLength, TimeProvider clock, ScoringMetrics metrics)
     {
-        _name = name;
+        Name = name;
+        _concurrency = concurrency;
         _free = concurrency;
         _queueLength = queueLength;
         _clock = clock;
         _metrics = metrics;
     }
+
+    /// <summary>Tag of its metrics.</summary>
+    public string Name { get; }
+
+    /// <summary>How many are inside.</summary>
+    public int Running => _concurrency - Free;
 
     /// <summary>How many more would be admitted at once.</summary>
     public int Free
@@ -76,7 +83,6 @@ internal sealed class AdmissionGate
             if (_free > 0)
             {
                 _free--;
-                _metrics.Admitted(_name);
                 return ValueTask.CompletedTask;
             }
 
@@ -89,7 +95,6 @@ internal sealed class AdmissionGate
             waiter.Node = _queue.AddLast(waiter);
         }
 
-        _metrics.Queued(_name);
         return WaitAsync(waiter, deadline, cancellation);
     }
 
@@ -110,24 +115,17 @@ internal sealed class AdmissionGate
             }
         }
 
-        _metrics.Left(_name);
         next?.Admitted.SetResult();
     }
 
     private async ValueTask WaitAsync(Waiter waiter, Deadline deadline, CancellationToken cancellation)
     {
-        try
+        await using (StartTimer(waiter, deadline))
+        await using (cancellation.UnsafeRegister((_, token) => GiveUp(waiter, new OperationCanceledException(token)), null))
         {
-            await using var timer = StartTimer(waiter, deadline);
-            await using var registration = cancellation.UnsafeRegister((_, token) => GiveUp(waiter, new OperationCanceledException(token)), null);
             await waiter.Admitted.Task;
         }
-        finally
-        {
-            _metrics.Dequeued(_name);
-        }
 
-        _metrics.Admitted(_name);
         if (deadline.HasPassed(_clock))
         {
             Leave();
@@ -174,7 +172,7 @@ internal sealed class AdmissionGate
 
     private ScoringRejectedException Reject(ScoringRejection reason)
     {
-        _metrics.Rejected(_name, reason);
+        _metrics.Rejected(Name, reason);
         return new ScoringRejectedException(reason);
     }
 

@@ -36,6 +36,32 @@ public sealed class FileBundleStoreTests : IDisposable
     }
 
     [Fact]
+    public async Task Copy_that_was_damaged_on_disk_is_replaced_by_a_new_upload()
+    {
+        var store = TestRuntime.Store(_state.Path, _runtime);
+        await store.AddFolderAsync(_bundle.Folder, CancellationToken.None);
+        File.Delete(Path.Combine(_state.Path, "bundles", TinyBundle.Version, "ranker.onnx"));
+
+        await store.AddFolderAsync(_bundle.Folder, CancellationToken.None);
+
+        await using var model = await store.LoadAsync(TinyBundle.Version, CancellationToken.None);
+        Assert.Equal(TinyBundle.Version, model.Layout.Version);
+        Assert.Empty(Directory.EnumerateFileSystemEntries(Path.Combine(_state.Path, "staging")));
+    }
+
+    [Fact]
+    public async Task One_bundle_added_by_many_at_once_is_stored_once_and_whole()
+    {
+        var store = TestRuntime.Store(_state.Path, _runtime);
+
+        var summaries = await Task.WhenAll(Enumerable.Range(0, 6).Select(_ => store.AddFolderAsync(_bundle.Folder, CancellationToken.None).AsTask()));
+
+        Assert.Single(summaries.Select(summary => summary.Bytes).Distinct());
+        await using var model = await store.LoadAsync(TinyBundle.Version, CancellationToken.None);
+        Assert.Empty(Directory.EnumerateFileSystemEntries(Path.Combine(_state.Path, "staging")));
+    }
+
+    [Fact]
     public async Task List_is_newest_first_and_leaves_out_what_cannot_be_read()
     {
         var store = TestRuntime.Store(_state.Path, _runtime);

@@ -29,6 +29,41 @@ public sealed class ImageReaderTests
         Assert.All(expected.Zip(actual), pair => Assert.InRange(Math.Abs(pair.First - pair.Second), 0, tolerance));
     }
 
+    [Fact]
+    public void Jpeg_of_four_inks_is_what_training_sees()
+    {
+        // 8 x 8 pixels of the inks 40, 100, 200 and black 30; Pillow converts them to this colour.
+        double[] expected = [190, 137, 49];
+        var reader = new ImageReader(1, 1, [0, 0, 0], [1, 1, 1], MaxPixels);
+        var tensor = new float[3];
+
+        reader.Read(File.ReadAllBytes(Path.Combine(AppContext.BaseDirectory, "Images", "cmyk.jpg")), tensor);
+
+        Assert.All(expected.Zip(tensor), pair => Assert.Equal(pair.First, pair.Second * 255, 0.01));
+    }
+
+    [Theory]
+    [InlineData("gAMA", "000186A0")]
+    [InlineData("sRGB", "00")]
+    [InlineData("iCCP", "7800007800")]
+    [InlineData("zTXt", "7800FFFF")]
+    public void Colour_and_text_chunks_of_a_png_change_nothing_as_in_training(string type, string content)
+    {
+        var file = File.ReadAllBytes(Golden.Path("images", "rgb-shrink.png"));
+        byte[] body = [.. System.Text.Encoding.ASCII.GetBytes(type), .. Convert.FromHexString(content)];
+        byte[] length = [0, 0, 0, (byte)(body.Length - 4)];
+        byte[] check = [0, 0, 0, 0];
+        const int EndOfHeader = 33;
+        byte[] altered = [.. file[..EndOfHeader], .. length, .. body, .. check, .. file[EndOfHeader..]];
+        var reader = ReaderOf(8, 8);
+        var (expected, actual) = (new float[reader.Length], new float[reader.Length]);
+
+        reader.Read(file, expected);
+        reader.Read(altered, actual);
+
+        Assert.Equal(expected, actual);
+    }
+
     [Theory]
     [InlineData("rgb-shrink.png")]
     [InlineData("rgba.png")]

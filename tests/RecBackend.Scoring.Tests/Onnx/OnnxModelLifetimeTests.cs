@@ -122,7 +122,7 @@ public sealed class OnnxModelLifetimeTests : IDisposable
                 published.EnableMeasurementEvents(instrument);
             }
         };
-        listener.SetMeasurementEventCallback<int>((instrument, value, _, _) => Count(instrument, value));
+        listener.SetMeasurementEventCallback<int>((instrument, value, tags, _) => counted[$"{instrument.Name} {tags[0].Value}"] = value);
         listener.SetMeasurementEventCallback<long>((instrument, value, _, _) => Count(instrument, value));
         listener.SetMeasurementEventCallback<double>((instrument, _, _, _) => Count(instrument, 1));
         listener.Start();
@@ -131,11 +131,13 @@ public sealed class OnnxModelLifetimeTests : IDisposable
 
         await model.EncodeUserAsync(features, 1, default);
         await runtime.RankGate.EnterAsync(Deadline.None, default);
-        Assert.Equal(1, counted["recbackend.scorer.running"]);
+        listener.RecordObservableInstruments();
+        Assert.Equal((1, 0), (counted["recbackend.scorer.running rank"], counted["recbackend.scorer.running encode"]));
         await Assert.ThrowsAsync<ScoringRejectedException>(() => model.EncodeUserAsync(features, 1, default).AsTask());
         runtime.RankGate.Leave();
 
-        Assert.Equal(0, counted["recbackend.scorer.running"]);
+        listener.RecordObservableInstruments();
+        Assert.Equal((0, 0), (counted["recbackend.scorer.running rank"], counted["recbackend.scorer.queue rank"]));
         Assert.Equal(1, counted["recbackend.scorer.rejected"]);
         Assert.Equal(3 + 1, counted["recbackend.scorer.run.duration"]); // three golden runs and one encoding
 

@@ -158,6 +158,11 @@ class ClickModel(nn.Module):
         self.item_encoder, self.user_encoder, self.ranker = item_encoder, user_encoder, ranker
         self.item_table, self.user_table = item_table, user_table
         self._examples, self.inputs = examples, inputs
+        features = examples.features
+        rows = features.rows(0)
+        user_encoder.statistics.observe(torch.from_numpy(features.user_statistics[rows]))
+        ranker.statistics.observe(torch.from_numpy(features.item_statistics[rows]))
+        ranker.moment.observe(torch.from_numpy(features.context[rows]))
 
     def forward(self, batch: Batch) -> Tensor:
         """B requests of N candidates -> logits [B, N]."""

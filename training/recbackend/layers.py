@@ -108,6 +108,7 @@ class Standardize(nn.Module):
     """Shifts and scales each of a list of numbers [..., n] to mean 0 and deviation 1 over the training rows.
 
     Smoothed click rates differ by a few hundredths. As they come, it takes thousands of steps until a network makes use of them.
+    What lies further out than four deviations counts as four: counters grow in production beyond all that training saw.
     """
 
     def __init__(self, values: int):
@@ -122,7 +123,7 @@ class Standardize(nn.Module):
             self.scale.copy_(1 / values.double().std(0, unbiased=False).clamp(min=1e-3))
 
     def forward(self, values: Tensor) -> Tensor:
-        return (values - self.mean) * self.scale
+        return ((values - self.mean) * self.scale).clamp(-4, 4)
 
 
 class Calibration(nn.Module):

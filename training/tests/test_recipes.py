@@ -101,7 +101,7 @@ def test_training_scores_rows_as_the_cached_parts_do(features):
 def test_score_does_not_depend_on_other_candidates(trained, features):
     rows = features.rows(2)[:1]
     generator = torch.Generator().manual_seed(0)
-    items = torch.randn(1, 9, trained.dims["row"], generator=generator)
+    items = 0.3 * torch.randn(1, 9, trained.dims["row"], generator=generator)
     context = torch.from_numpy(features.context[rows])
     with torch.no_grad():
         state = trained.user_encoder(**user_inputs(trained, features, rows))

@@ -235,6 +235,8 @@ class Schedule:
     epochs: int = 6
     batch: int = 256
     """Requests (or pairs, or items) in one step."""
+    least_steps: int = 0
+    """Steps that an epoch has at least: batches are smaller where there is little to learn from, or the few steps would not go far."""
     learning_rate: float = 1e-3
     final_learning_rate: float = 0.0
     """Fraction of `learning_rate` at the end of a cosine decay; 1 keeps it constant."""
@@ -300,7 +302,7 @@ def fit(
     for _ in range(schedule.epochs):
         order = examples[torch.randperm(len(examples), generator=generator)]
         model.train()
-        for in_epoch, batch in enumerate(order.split(schedule.batch), start=1):
+        for in_epoch, batch in enumerate(order.split(batch_size), start=1):
             value = loss(batch)
             optimizer.zero_grad(set_to_none=True)
             value.backward()

@@ -29,7 +29,7 @@ class Config:
     request: int = 8
     """Rows of a user that training scores with one history (`train.requests`)."""
     history: int = 50
-    schedule: Schedule = field(default_factory=Schedule)
+    schedule: Schedule = field(default_factory=lambda: Schedule(least_steps=150))
 
 
 class ItemEncoder(nn.Module):

@@ -51,8 +51,8 @@ class Config:
     text_vocabulary: int = 6000
     text_schedule: Schedule = field(default_factory=lambda: Schedule(epochs=5, batch=256, learning_rate=1e-3))
     image_schedule: Schedule = field(default_factory=lambda: Schedule(epochs=10, batch=128, learning_rate=2e-3))
-    user_schedule: Schedule = field(default_factory=lambda: Schedule(epochs=2))
-    schedule: Schedule = field(default_factory=Schedule)
+    user_schedule: Schedule = field(default_factory=lambda: Schedule(epochs=2, least_steps=150))
+    schedule: Schedule = field(default_factory=lambda: Schedule(least_steps=150))
 
 
 # Stage 1

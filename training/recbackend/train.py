@@ -290,7 +290,8 @@ def fit(
         ],
         lr=schedule.learning_rate,
     )
-    steps_per_epoch = max(1, (len(examples) + schedule.batch - 1) // schedule.batch)
+    batch_size = max(1, min(schedule.batch, len(examples) // max(1, schedule.least_steps)))
+    steps_per_epoch = max(1, (len(examples) + batch_size - 1) // batch_size)
     total = steps_per_epoch * schedule.epochs
     rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, total, schedule))
     average = [p.detach().clone() for p in trained] if schedule.average else None

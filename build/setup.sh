@@ -224,9 +224,9 @@ build_project() {
   echo "$hash" >"$stamp"
 }
 
-# build_solution OPTIONS...: a Release build of everything that can be restored here, analyzers included.
+# A Release build of everything that can be restored here, analyzers included.
 build_solution() {
-  step "building $(solution)" dotnet build "$root/$(solution)" "${build_options[@]}" "$@" || die "the build failed"
+  step "building $(solution)" dotnet build "$root/$(solution)" "${build_options[@]}" || die "the build failed"
 }
 
 source_hash() { hash_of src grains gateway bench tests Directory.Build.props Directory.Packages.props .editorconfig global.json; }

@@ -126,7 +126,7 @@ internal static class EvalCommand
             if (offline is not null)
             {
                 var known = offline.TryGetValue(key, out var expected);
-                cells.AddRange(known ? [Number(expected), (value - expected).ToString("+0.00000;-0.00000", CultureInfo.InvariantCulture)] : ["", ""]);
+                cells.AddRange(known ? [Number(expected), Difference(value - expected)] : ["", ""]);
             }
 
             table.AddRow([.. cells]);
@@ -143,6 +143,9 @@ internal static class EvalCommand
     }
 
     private static string Number(double value) => value.ToString("F5", CultureInfo.InvariantCulture);
+
+    // Rounded first: a format with a sign for each side would show a tiny difference with both.
+    private static string Difference(double value) => Math.Round(value, 5).ToString("+0.00000;-0.00000;0.00000", CultureInfo.InvariantCulture);
 
     private static EvalReport Report(ReplayResult result, int unranked, IReadOnlyDictionary<string, double>? offline) => new()
     {

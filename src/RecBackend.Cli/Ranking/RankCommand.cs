@@ -46,10 +46,10 @@ internal static class RankCommand
         }
 
         AnsiConsole.Write(table);
-        AnsiConsole.MarkupLineInterpolated(CultureInfo.InvariantCulture, $"{(ranking.ByModel ? "model" : $"fallback ({ranking.Reason})")} {ranking.Model}, {ranking.TookUs} µs");
+        Console.WriteLine($"{(ranking.ByModel ? "model" : $"fallback ({ranking.Reason})")} {ranking.Model}, {ranking.TookUs} µs");
         if (ranking.Unknown.Count > 0)
         {
-            AnsiConsole.MarkupLineInterpolated(CultureInfo.InvariantCulture, $"[yellow]unknown: {string.Join(", ", ranking.Unknown)}[/]");
+            Console.WriteLine($"unknown: {string.Join(", ", ranking.Unknown)}");
         }
     }
 }

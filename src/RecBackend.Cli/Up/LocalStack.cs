@@ -16,9 +16,11 @@ internal sealed class LocalStack(UpOptions options)
     private static readonly TimeSpan Moment = TimeSpan.FromMilliseconds(500);
     private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(100);
 
-    /// <summary>Starts everything, says when it is ready, and runs until <paramref name="cancellation"/>; then stops the children.</summary>
+    /// <summary>Starts everything and runs until <paramref name="cancellation"/>; then stops the children.</summary>
+    /// <param name="ready">Called with the gateway's address once everything is loaded and a ranking was answered by the model.</param>
+    /// <param name="cancellation">Ends the run.</param>
     /// <exception cref="CommandException">It cannot start, or a child has died.</exception>
-    public async Task RunAsync(CancellationToken cancellation)
+    public async Task RunAsync(Action<Uri> ready, CancellationToken cancellation)
     {
         var data = DataFolder.Open(options.Data);
         var bundle = BundleFile.Open(options.Bundle);
@@ -32,7 +34,7 @@ internal sealed class LocalStack(UpOptions options)
         await using var gateway = StartGateway(gatewayAddress, serverAddress);
 
         using var running = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        var work = ServeAsync(serverAddress, gatewayAddress, data, bundle, running.Token);
+        var work = ServeAsync(serverAddress, gatewayAddress, data, bundle, ready, running.Token);
         var childEnded = Task.WhenAny(server.Exited, gateway.Exited);
         await Task.WhenAny(work, childEnded);
 
@@ -55,11 +57,12 @@ internal sealed class LocalStack(UpOptions options)
         await work;
     }
 
-    private async Task ServeAsync(Uri serverAddress, Uri gatewayAddress, DataFolder data, BundleFile bundle, CancellationToken cancellation)
+    private async Task ServeAsync(
+        Uri serverAddress, Uri gatewayAddress, DataFolder data, BundleFile bundle, Action<Uri> ready, CancellationToken cancellation)
     {
         await FillAsync(serverAddress, data, bundle, cancellation);
         await ProbeAsync(gatewayAddress, data, cancellation);
-        Console.WriteLine($"ready {gatewayAddress.GetLeftPart(UriPartial.Authority)}");
+        ready(gatewayAddress);
         await Task.Delay(Timeout.Infinite, cancellation);
     }
 

@@ -25,7 +25,7 @@ internal static class UpCommand
                 Path.GetFullPath(parsed.GetValue(bundle) ?? Path.Combine(folder, "bundle")),
                 parsed.GetValue(port),
                 Path.GetFullPath(parsed.GetValue(state) ?? DefaultState()));
-            await new LocalStack(options).RunAsync(cancellation);
+            await new LocalStack(options).RunAsync(address => Console.WriteLine($"ready {address.GetLeftPart(UriPartial.Authority)}"), cancellation);
             return 0;
         });
         return command;

@@ -17,7 +17,7 @@ public class LocalStackTests
         var port = ((IPEndPoint)listener.LocalEndpoint).Port;
         var state = Path.Combine(folder.Path, "state");
 
-        var error = await Assert.ThrowsAsync<CommandException>(() => Stack(port, state).RunAsync(default));
+        var error = await Assert.ThrowsAsync<CommandException>(() => Stack(port, state).RunAsync(_ => { }, default));
 
         Assert.Contains($"port {port}", error.Message, StringComparison.Ordinal);
         Assert.False(Directory.Exists(state));
@@ -29,7 +29,7 @@ public class LocalStackTests
         using var folder = new TemporaryFolder();
         using var other = new FileStream(Path.Combine(folder.Path, "up.lock"), FileMode.Create, FileAccess.ReadWrite, FileShare.None);
 
-        var error = await Assert.ThrowsAsync<CommandException>(() => Stack(Loopback.FreePort(), folder.Path).RunAsync(default));
+        var error = await Assert.ThrowsAsync<CommandException>(() => Stack(Loopback.FreePort(), folder.Path).RunAsync(_ => { }, default));
 
         Assert.Contains(folder.Path, error.Message, StringComparison.Ordinal);
     }

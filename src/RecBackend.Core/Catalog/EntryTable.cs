@@ -71,7 +71,10 @@ internal sealed class EntryTable
 
             if (cell >> 32 == Tag(hash))
             {
-                Prefetch.Line(ref At(Number(cell)));
+                // Two lines: entries do not begin where lines do.
+                ref var entry = ref At(Number(cell));
+                Prefetch.Line(in entry.Sequence);
+                Prefetch.Line(in entry.Counters);
                 return Number(cell);
             }
         }

@@ -26,5 +26,11 @@ internal static unsafe class Prefetch
         {
             Line(in span[i]);
         }
+
+        // The last byte may lie in a line of its own, since a row does not begin where a line does.
+        if (!span.IsEmpty)
+        {
+            Line(in span[^1]);
+        }
     }
 }

@@ -14,9 +14,12 @@ internal static class Installation
     /// <summary>The gateway's dll.</summary>
     public static string Gateway => Output("gateway/RecBackend.Gateway", "RecBackend.Gateway.dll");
 
-    // bin/Release/net10.0 of this program, and so of the others, which are built with it.
-    private static string Output(string project, string assembly) =>
-        Path.Combine(Root, project, Path.GetRelativePath(Path.Combine(Root, "src/RecBackend.Cli"), AppContext.BaseDirectory), assembly);
+    // The last three folders of this program's own path, bin/Release/net10.0, are also those of the others, which are built with it.
+    private static string Output(string project, string assembly)
+    {
+        var framework = new DirectoryInfo(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar));
+        return Path.Combine(Root, project, "bin", framework.Parent!.Name, framework.Name, assembly);
+    }
 
     private static string FindRoot()
     {

@@ -102,11 +102,25 @@ internal sealed class LocalStack(UpOptions options)
     private async Task FillAsync(Uri serverAddress, DataFolder data, BundleFile bundle, CancellationToken cancellation)
     {
         using var client = new RecBackendClient(serverAddress);
-        await UntilAsync(StartLimit, "the server did not start", async () => await client.IsLiveAsync(cancellation), cancellation);
+        await UntilAsync(StartLimit, "the server did not start", () => IsStartedAsync(client, cancellation), cancellation);
 
         // The bundle first: items are then encoded as they come in, where progress is visible.
         await ActivateAsync(client, bundle, cancellation);
         await LoadAsync(client, data, cancellation);
+    }
+
+    /// <summary>Whether the server answers calls: it listens before it has read its state, and says so.</summary>
+    private static async Task<bool> IsStartedAsync(RecBackendClient client, CancellationToken cancellation)
+    {
+        try
+        {
+            await client.ListModelsAsync(cancellation);
+            return true;
+        }
+        catch (Exception e) when (e is HttpRequestException or ProblemException { Code: "not_ready" })
+        {
+            return false;
+        }
     }
 
     private static async Task ActivateAsync(RecBackendClient client, BundleFile bundle, CancellationToken cancellation)

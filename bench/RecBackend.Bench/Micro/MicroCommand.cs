@@ -19,7 +19,7 @@ internal static class MicroCommand
             var config = ManualConfig.Create(DefaultConfig.Instance)
                 .AddJob(Job.Default.WithToolchain(InProcessEmitToolchain.Instance).WithWarmupCount(5).WithIterationCount(10))
                 .WithArtifactsPath(Path.Combine(Path.GetTempPath(), "recbackend-bench-micro"));
-            var summaries = BenchmarkSwitcher.FromTypes([typeof(CatalogBenchmarks)])
+            var summaries = BenchmarkSwitcher.FromTypes([typeof(CatalogBenchmarks), typeof(WireBenchmarks)])
                 .Run(["--filter", parsed.GetValue(filter)!], config);
             return summaries.Any() && !summaries.Any(x => x.HasCriticalValidationErrors) ? 0 : 1;
         });

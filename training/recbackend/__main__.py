@@ -19,6 +19,7 @@ from typing import Any
 from . import data
 from .data import TEST, TRAIN, VALID, DataError, Dataset
 
+_SEED = 1
 _EPILOG = """examples:
   rec train ppm --data samples/movielens --out samples/movielens/bundle
   rec train id --data ml-1m --out id.zip --no-statistics --no-time-context --config schedule.epochs=4
@@ -53,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("recipe", metavar="RECIPE", help=f"one of: {', '.join(recipe_names())}")
     train.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder in the neutral form")
     train.add_argument("--out", required=True, type=Path, metavar="BUNDLE", help="the bundle to write: a folder, or a file that ends in .zip")
-    train.add_argument("--seed", type=int, default=1, help="of weights and of the order of rows (default 1)")
+    train.add_argument("--seed", type=int, default=_SEED, help=f"of weights and of the order of rows (default {_SEED})")
     train.add_argument("--epochs", type=int, metavar="N", help="the same as --config schedule.epochs=N")
     train.add_argument("--history", type=int, metavar="L", help="events of a user that the model reads (default: the recipe's)")
     train.add_argument("--no-statistics", action="store_true", help="let the model read no counters of items and users")
@@ -149,7 +150,9 @@ def _feature_options(options: argparse.Namespace, config: Any, default: Any) -> 
 def _command(options: argparse.Namespace) -> str:
     """The command that trains this model again. Of an absolute path only the last part stays: the rest is of this machine alone."""
     data_path, out = (path.name if path.is_absolute() else str(path) for path in (options.data, options.out))
-    words = ["rec", "train", options.recipe, "--data", data_path, "--out", out, "--seed", str(options.seed)]
+    words = ["rec", "train", options.recipe, "--data", data_path, "--out", out]
+    if options.seed != _SEED:
+        words += ["--seed", str(options.seed)]
     flags = ("no_statistics", "no_time_context", "no_text", "no_images")
     words += [f"--{flag.replace('_', '-')}" for flag in flags if getattr(options, flag)]
     if options.text_length:

@@ -13,7 +13,7 @@ internal sealed class ModelMetrics
     public ModelMetrics(IMeterFactory meters, ModelDirectory models, JobBoard jobs)
     {
         (_models, _jobs) = (models, jobs);
-        var meter = meters.Create(HttpMetrics.MeterName);
+        var meter = meters.Create(Core.Telemetry.Name);
         meter.CreateObservableGauge("recbackend.catalog.items", () => _models.Status.Items, "{item}", "Items in the catalogue that answers.");
         meter.CreateObservableGauge("recbackend.catalog.version", () => _models.Status.CatalogVersion, null, "The highest item version in the catalogue.");
         meter.CreateObservableGauge("recbackend.catalog.memory", () => _models.Status.Memory, "By", "Memory of all catalogues.");

@@ -54,6 +54,11 @@ internal ref struct RankBodyReader
         {
             throw new ProblemException(ProblemCode.JsonInvalid, JsonPlace.Words(e), JsonPlace.Of(e));
         }
+        catch (InvalidOperationException)
+        {
+            // What the JSON reader throws, of all things, for an escaped lone surrogate or bytes that are not UTF-8.
+            throw reader.Refusal(ProblemCode.JsonInvalid, "A text is not valid Unicode.", "");
+        }
     }
 
     private void ReadRequest()
@@ -329,17 +334,7 @@ internal ref struct RankBodyReader
     }
 
     /// <summary>The member's name, for a message or a context field.</summary>
-    private readonly string MemberName()
-    {
-        try
-        {
-            return _json.GetString()!;
-        }
-        catch (InvalidOperationException)
-        {
-            throw Refusal(ProblemCode.JsonInvalid, "A member's name is not valid Unicode.", "");
-        }
-    }
+    private readonly string MemberName() => _json.GetString()!;
 
     private readonly ProblemException Refusal(ProblemCode code, string detail, string place) =>
         new(code, $"{detail} (byte {_json.TokenStartIndex})", place.Length == 0 ? null : place);

@@ -5,13 +5,12 @@ using Microsoft.Extensions.ObjectPool;
 using RecBackend.Core;
 using RecBackend.Core.Models;
 using RecBackend.Core.Ranking;
-using RecBackend.Http.Metrics;
 using RecBackend.Http.Problems;
 
 namespace RecBackend.Http.Ranking;
 
 /// <summary><c>POST /v1/rank</c>.</summary>
-internal sealed class RankEndpoint(IRanker ranker, ModelDirectory models, HttpLimits limits, HttpMetrics metrics, TimeProvider clock)
+internal sealed class RankEndpoint(IRanker ranker, ModelDirectory models, HttpLimits limits, TimeProvider clock)
 {
     /// <summary>Milliseconds that the caller waits for the model.</summary>
     public const string TimeoutHeader = "Request-Timeout-Ms";
@@ -45,7 +44,6 @@ internal sealed class RankEndpoint(IRanker ranker, ModelDirectory models, HttpLi
         using (var ranking = await ranker.RankAsync(exchange.Request, context.RequestAborted))
         {
             RankReplyWriter.Write(exchange, ranking, exchange.Explain ? LayoutOf(ranking.Model) : null, clock.GetElapsedTime(started));
-            metrics.Ranked(ranking, exchange.Request.Candidates.Count);
         }
 
         var response = context.Response;

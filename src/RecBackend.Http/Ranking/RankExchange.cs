@@ -40,6 +40,7 @@ internal sealed class RankExchange
             {
                 if (length + segment.Length > limit)
                 {
+                    reader.AdvanceTo(read.Buffer.End);
                     throw new ProblemException(ProblemCode.BodyTooLarge, $"A ranking's body has at most {limit} bytes.");
                 }
 

@@ -26,8 +26,16 @@ internal sealed class WarmEndpoint(ItemWriter writer, ModelDirectory models, Job
     private async ValueTask<IReadOnlyList<string>?> ReadItemsAsync(HttpContext context)
     {
         var body = await JsonBody.ReadBytesAsync(context.Request, limits.Body, context.RequestAborted);
-        var warm = body.IsEmpty ? new WarmBody() : JsonBody.Parse(body, WireJson.Default.WarmBody);
-        context.Request.BodyReader.AdvanceTo(body.End);
+        var warm = new WarmBody();
+        try
+        {
+            warm = body.IsEmpty ? warm : JsonBody.Parse(body, WireJson.Default.WarmBody);
+        }
+        finally
+        {
+            context.Request.BodyReader.AdvanceTo(body.End);
+        }
+
         for (var i = 0; i < warm.Items?.Count; i++)
         {
             if (!EntityId.IsValid(warm.Items[i]))

@@ -37,8 +37,15 @@ internal sealed class BatchReader<T>(HttpContext context, JsonTypeInfo<T> type, 
         else
         {
             var body = await JsonBody.ReadBytesAsync(context.Request, limits.Body, context.RequestAborted);
-            await ReadWholeAsync(body);
-            context.Request.BodyReader.AdvanceTo(body.End);
+            try
+            {
+                await ReadWholeAsync(body);
+            }
+            finally
+            {
+                // Also when it fails: a reader that is left in the middle costs the caller its connection.
+                context.Request.BodyReader.AdvanceTo(body.End);
+            }
         }
 
         await StoreAsync();
@@ -59,19 +66,30 @@ internal sealed class BatchReader<T>(HttpContext context, JsonTypeInfo<T> type, 
         {
             var read = await reader.ReadAsync(context.RequestAborted);
             var buffer = read.Buffer;
-
-            // What was looked through before has no line end: a long line that comes in small pieces is not searched again and again.
-            while (buffer.Slice(scanned).PositionOf((byte)'\n') is { } end)
+            try
             {
-                await LineAsync(buffer.Slice(0, end), skipping);
-                (scanned, skipping) = (0, false);
-                buffer = buffer.Slice(buffer.GetPosition(1, end));
+                // What was looked through before has no line end: a long line that comes in small pieces is not searched again and again.
+                while (buffer.Slice(scanned).PositionOf((byte)'\n') is { } end)
+                {
+                    await LineAsync(buffer.Slice(0, end), skipping);
+                    (scanned, skipping) = (0, false);
+                    buffer = buffer.Slice(buffer.GetPosition(1, end));
+                }
+
+                if (read.IsCompleted)
+                {
+                    await LineAsync(buffer, skipping);
+                }
+            }
+            catch
+            {
+                reader.AdvanceTo(read.Buffer.End);
+                throw;
             }
 
             if (read.IsCompleted)
             {
-                await LineAsync(buffer, skipping);
-                reader.AdvanceTo(buffer.End);
+                reader.AdvanceTo(read.Buffer.End);
                 return;
             }
 

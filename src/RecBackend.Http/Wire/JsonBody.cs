@@ -33,6 +33,7 @@ internal static class JsonBody
             var read = await request.BodyReader.ReadAsync(cancellation);
             if (read.Buffer.Length > limit)
             {
+                request.BodyReader.AdvanceTo(read.Buffer.End);
                 throw new ProblemException(ProblemCode.BodyTooLarge, $"The body of this call has at most {limit} bytes. Larger batches go as NDJSON with the content type application/x-ndjson.");
             }
 

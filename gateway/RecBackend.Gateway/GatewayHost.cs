@@ -43,12 +43,14 @@ internal static class GatewayHost
         app.UseRouting();
         app.UseApiKeys();
         app.UseRateLimiter();
+
+        // Outside of the timeouts: within, a call that ran out of time looks like one whose caller has gone away.
+        app.UseMiddleware<ForwarderProblemMiddleware>();
         app.UseRequestTimeouts();
         app.MapHealth();
         app.MapPrometheus();
         app.MapReverseProxy(proxy =>
         {
-            proxy.UseMiddleware<ForwarderProblemMiddleware>();
             proxy.UseMiddleware<ConnectRetryMiddleware>();
             proxy.UseLoadBalancing();
             proxy.UsePassiveHealthChecks();

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 
@@ -34,9 +35,12 @@ public sealed record Problem(ProblemCode Code, string Detail, string? Place = nu
         }
     }
 
+    // Not for HTML, so quotes and letters of other languages stay what they are.
+    private static readonly JsonWriterOptions Readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
     private void Write(IBufferWriter<byte> body)
     {
-        using var json = new Utf8JsonWriter(body);
+        using var json = new Utf8JsonWriter(body, Readable);
         json.WriteStartObject();
         json.WriteString("type", $"urn:recbackend:problem:{Code.Code}");
         json.WriteString("title", Code.Title);

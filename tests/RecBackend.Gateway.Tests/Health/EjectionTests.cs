@@ -1,4 +1,3 @@
-using Microsoft.AspNetCore.Http;
 using RecBackend.Gateway.Tests.Hosting;
 
 namespace RecBackend.Gateway.Tests.Health;

@@ -52,7 +52,7 @@ internal sealed class FakeHost : IAsyncDisposable
             length += read;
         }
 
-        Seen.Enqueue((context.Features.Get<IHttpRequestFeature>()!.RawTarget, new HeaderDictionary(context.Request.Headers.ToDictionary()), length));
+        Seen.Enqueue((context.Features.Get<IHttpRequestFeature>()!.RawTarget, new HeaderDictionary(context.Request.Headers.ToDictionary(StringComparer.OrdinalIgnoreCase)), length));
         context.Response.Headers["X-Host"] = Name;
         await Answer(context);
     }

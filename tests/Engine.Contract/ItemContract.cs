@@ -121,6 +121,23 @@ public abstract class ItemContract : EngineContract
     }
 
     [Fact]
+    public async Task Computed_representation_that_comes_late_does_not_replace_an_external_one()
+    {
+        var read = await PutAsync("i1");
+        await Items.SetRepresentationsAsync([new("i1", External("b1", 9), null)], default);
+
+        Assert.Equal(
+            [false, true, true],
+            await Items.SetRepresentationsAsync([new("i1", Computed("b1", 5), read), new("i1", Computed("b2", 6), read), new("i1", External("b3", 7), null)], default));
+
+        var item = await ItemAsync("i1");
+        AssertVector(item, "b1", 9f);
+        AssertVector(item, "b2", 6f);
+        await ReopenAsync();
+        Assert.Equal(RepresentationSource.External, (await ItemAsync("i1")).RepresentationFor("b1")!.Source);
+    }
+
+    [Fact]
     public async Task Setting_a_representation_replaces_that_of_the_same_bundle()
     {
         await PutAsync("i1", Computed("b1", 1));

@@ -14,7 +14,8 @@ public interface IItemDirectory
     ValueTask<IReadOnlyList<long>> UpsertAsync(IReadOnlyList<ItemUpsert> items, CancellationToken cancellation);
 
     /// <summary>Sets representations of items that exist.</summary>
-    /// <returns>For each entry whether it was applied: false if the item is unknown, or if <see cref="RepresentationUpdate.IfVersion"/> names another version of its content.</returns>
+    /// <returns>For each entry whether it was applied: false if the item is unknown, or if <see cref="RepresentationUpdate.IfVersion"/> names another version of its content,
+    /// or if a computed representation would replace one from outside.</returns>
     ValueTask<IReadOnlyList<bool>> SetRepresentationsAsync(IReadOnlyList<RepresentationUpdate> updates, CancellationToken cancellation);
 
     /// <summary>Deletes items.</summary>

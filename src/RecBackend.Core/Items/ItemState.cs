@@ -20,10 +20,19 @@ public sealed record ItemState(ItemRecord Record, long ContentVersion)
         return new(new(write.Id, version, write.Content, before?.Record.Counters ?? ItemCounters.None, representations), version);
     }
 
-    /// <summary>The item after a representation was set, or null if <see cref="RepresentationUpdate.IfVersion"/> forbids it.</summary>
+    /// <summary>
+    /// The item after a representation was set; null if <see cref="RepresentationUpdate.IfVersion"/> forbids it, or if it is a computed one and the bundle has one from outside:
+    /// whoever computed it may have read the item before that came.
+    /// </summary>
     public ItemState? WithRepresentation(RepresentationUpdate update, long version)
     {
         if (update.IfVersion is { } readAt && readAt < ContentVersion)
+        {
+            return null;
+        }
+
+        if (update.Representation.Source == RepresentationSource.Computed
+            && Record.RepresentationFor(update.Representation.Bundle)?.Source == RepresentationSource.External)
         {
             return null;
         }

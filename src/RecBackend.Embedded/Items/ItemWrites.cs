@@ -85,7 +85,7 @@ internal sealed class ItemWrites
         return version;
     }
 
-    /// <summary>False if there is no such item, or its content is newer than the representation's.</summary>
+    /// <summary>False if there is no such item, or <see cref="ItemState.WithRepresentation"/> refuses the representation.</summary>
     public bool SetRepresentation(RepresentationUpdate update)
     {
         if (!_table.TryGet(update.Id, out var entry) || update.IfVersion < entry.ContentVersion)

@@ -32,6 +32,18 @@ public class ItemStateTests
     }
 
     [Fact]
+    public void Computed_representation_that_comes_late_never_replaces_an_external_one_of_the_same_bundle()
+    {
+        var read = ItemState.Upsert(null, Upsert("x", null), 1);
+        var given = read.WithRepresentation(new("i", External("b1", 7), null), 2)!;
+
+        Assert.Null(given.WithRepresentation(new("i", Computed("b1", 1), IfVersion: read.Record.Version), 3));
+        Assert.Null(given.WithRepresentation(new("i", Computed("b1", 1), IfVersion: null), 3));
+        Assert.NotNull(given.WithRepresentation(new("i", Computed("b2", 1), IfVersion: read.Record.Version), 3));
+        Assert.Equal([8f], given.WithRepresentation(new("i", External("b1", 8), null), 3)!.Record.RepresentationFor("b1")!.Values);
+    }
+
+    [Fact]
     public void Representation_of_an_older_content_is_refused_but_events_do_not_count_as_content()
     {
         var read = ItemState.Upsert(null, Upsert("old", null), 1);

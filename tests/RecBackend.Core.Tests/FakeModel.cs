@@ -37,6 +37,12 @@ internal sealed class FakeModel(int number) : IModel
     /// <summary>What the user encoder waits for.</summary>
     public Task UserGate { get; set; } = Task.CompletedTask;
 
+    /// <summary>What the item encoder waits for.</summary>
+    public Task ItemGate { get; set; } = Task.CompletedTask;
+
+    /// <summary>Title that the item encoder breaks on.</summary>
+    public string? Fails { get; set; }
+
     /// <summary>What the ranker is given, if anyone wants to see.</summary>
     public Action<float[], float[], int>? OnScore { get; set; }
 
@@ -77,7 +83,13 @@ internal sealed class FakeModel(int number) : IModel
     public async ValueTask EncodeItemsAsync(IReadOnlyList<ItemContent> items, Memory<float> representations, CancellationToken cancellation)
     {
         await Task.Yield();
+        await ItemGate.WaitAsync(cancellation);
         cancellation.ThrowIfCancellationRequested();
+        if (Fails is not null && items.Any(item => item.Title == Fails))
+        {
+            throw new InvalidOperationException($"Broken by {Fails}.");
+        }
+
         for (var i = 0; i < items.Count; i++)
         {
             var row = representations.Span.Slice(i * Layout.Representation, Layout.Representation);

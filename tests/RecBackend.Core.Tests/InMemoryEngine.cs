@@ -18,6 +18,12 @@ internal sealed class InMemoryEngine(TimeProvider clock) : IItemDirectory, IItem
     /// <summary>Called by <see cref="ReadAllAsync"/> before each item: where tests change things meanwhile.</summary>
     public Func<ItemRecord, Task>? BeforeRead { get; set; }
 
+    /// <summary>What setting representations fails with.</summary>
+    public Exception? RefusesRepresentations { get; set; }
+
+    /// <summary>Called before representations are trimmed.</summary>
+    public Func<Task>? BeforeTrim { get; set; }
+
     public IReadOnlyCollection<string>? Kept { get; private set; }
 
     public ValueTask<ItemRecord?> GetAsync(string id, CancellationToken cancellation)
@@ -38,6 +44,11 @@ internal sealed class InMemoryEngine(TimeProvider clock) : IItemDirectory, IItem
 
     public ValueTask<IReadOnlyList<bool>> SetRepresentationsAsync(IReadOnlyList<RepresentationUpdate> updates, CancellationToken cancellation)
     {
+        if (RefusesRepresentations is { } refusal)
+        {
+            throw refusal;
+        }
+
         lock (_lock)
         {
             return new([.. updates.Select(Set)]);
@@ -74,8 +85,10 @@ internal sealed class InMemoryEngine(TimeProvider clock) : IItemDirectory, IItem
         }
     }
 
-    public ValueTask TrimRepresentationsAsync(IReadOnlyCollection<string> keep, CancellationToken cancellation)
+    public async ValueTask TrimRepresentationsAsync(IReadOnlyCollection<string> keep, CancellationToken cancellation)
     {
+        await (BeforeTrim?.Invoke() ?? Task.CompletedTask);
+        cancellation.ThrowIfCancellationRequested();
         lock (_lock)
         {
             Kept = keep;
@@ -84,8 +97,6 @@ internal sealed class InMemoryEngine(TimeProvider clock) : IItemDirectory, IItem
                 _items[id] = state.Trim(keep);
             }
         }
-
-        return ValueTask.CompletedTask;
     }
 
     public ValueTask<long> CountAsync(CancellationToken cancellation)

@@ -1,5 +1,7 @@
 using System.Threading.Channels;
+using Microsoft.Extensions.Logging;
 using RecBackend.Core.Items;
+using RecBackend.Core.Storage;
 
 namespace RecBackend.Core.Models;
 
@@ -9,6 +11,9 @@ namespace RecBackend.Core.Models;
 /// </summary>
 internal sealed class EncodingBacklog : IAsyncDisposable
 {
+    private static readonly TimeSpan FirstRetry = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan LongestRetry = TimeSpan.FromSeconds(30);
+
     private readonly IItemDirectory _items;
     private readonly RepresentationWriter _writer;
     private readonly Func<IReadOnlyList<ServingModel>> _models;
@@ -16,14 +21,21 @@ internal sealed class EncodingBacklog : IAsyncDisposable
     private readonly Channel<Entry> _queue = Channel.CreateUnbounded<Entry>(new() { SingleReader = true });
     private readonly HashSet<string> _queued = new(StringComparer.Ordinal);
     private readonly CancellationTokenSource _stop = new();
+    private readonly ILogger _log;
     private readonly Task _work;
+
+    // Of the worker alone.
+    private readonly HashSet<string> _failed = new(StringComparer.Ordinal);
+    private TimeSpan _retryAfter = FirstRetry;
 
     /// <summary>Starts to work.</summary>
     /// <param name="items">Where items are.</param>
     /// <param name="models">The models that are kept now.</param>
     /// <param name="batch">Items of one call of an encoder.</param>
-    public EncodingBacklog(IItemDirectory items, Func<IReadOnlyList<ServingModel>> models, int batch)
+    /// <param name="log">Told what fails.</param>
+    public EncodingBacklog(IItemDirectory items, Func<IReadOnlyList<ServingModel>> models, int batch, ILogger log)
     {
+        _log = log;
         _items = items;
         _writer = new(items);
         _models = models;
@@ -43,7 +55,8 @@ internal sealed class EncodingBacklog : IAsyncDisposable
         }
     }
 
-    /// <summary>Waits until everything that was queued before is done.</summary>
+    /// <summary>Waits until everything that was queued before is done. What failed before is tried again first.</summary>
+    /// <exception cref="Exception">Some of it cannot be done now; what stopped it. It stays queued.</exception>
     public Task CatchUpAsync(CancellationToken cancellation)
     {
         var mark = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -63,7 +76,7 @@ internal sealed class EncodingBacklog : IAsyncDisposable
     {
         var ids = new List<string>(_batch);
         var marks = new List<TaskCompletionSource>();
-        while (await _queue.Reader.WaitToReadAsync())
+        while (await WaitAsync())
         {
             while (ids.Count < _batch && _queue.Reader.TryRead(out var entry))
             {
@@ -78,19 +91,80 @@ internal sealed class EncodingBacklog : IAsyncDisposable
                 }
             }
 
-            await EncodeAsync(ids);
-            marks.ForEach(mark => mark.TrySetResult());
+            // While much is queued, what failed waits: but not if somebody asks whether all is done.
+            var failure = await EncodeAsync(ids);
+            if (ids.Count == 0 || marks.Count > 0)
+            {
+                failure = await RetryAsync() ?? failure;
+            }
+
+            marks.ForEach(mark => Complete(mark, failure));
             ids.Clear();
             marks.Clear();
         }
+
+        static void Complete(TaskCompletionSource mark, Exception? failure)
+        {
+            if (failure is null)
+            {
+                mark.TrySetResult();
+            }
+            else
+            {
+                mark.TrySetException(failure);
+            }
+        }
     }
 
-    private async Task EncodeAsync(List<string> ids)
+    /// <summary>Waits for entries, or until it is time to try again what failed.</summary>
+    /// <returns>False at the end of the work.</returns>
+    private async Task<bool> WaitAsync()
+    {
+        if (_failed.Count == 0)
+        {
+            return await _queue.Reader.WaitToReadAsync();
+        }
+
+        using var patience = new CancellationTokenSource(_retryAfter);
+        try
+        {
+            return await _queue.Reader.WaitToReadAsync(patience.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            return true;
+        }
+    }
+
+    /// <summary>Tries again what failed, until the first that fails again.</summary>
+    /// <returns>Why something is left, or null.</returns>
+    private async Task<Exception?> RetryAsync()
+    {
+        foreach (var ids in _failed.Chunk(_batch).ToArray())
+        {
+            _failed.ExceptWith(ids);
+            if (await EncodeAsync(ids) is { } failure)
+            {
+                _retryAfter = TimeSpan.FromTicks(Math.Min(_retryAfter.Ticks * 2, LongestRetry.Ticks));
+                return failure;
+            }
+        }
+
+        _retryAfter = FirstRetry;
+        return null;
+    }
+
+    /// <summary>Encodes items for every model that is kept; those that fail are kept for another try.</summary>
+    /// <returns>Why some failed, or null.</returns>
+    private async Task<Exception?> EncodeAsync(IReadOnlyList<string> ids)
     {
         lock (_queued)
         {
             // Before they are read: a change that comes from here on queues its item again.
-            ids.ForEach(id => _queued.Remove(id));
+            foreach (var id in ids)
+            {
+                _queued.Remove(id);
+            }
         }
 
         try
@@ -108,15 +182,31 @@ internal sealed class EncodingBacklog : IAsyncDisposable
             {
                 await EncodeAsync(serving, records.FindAll(record => record.RepresentationFor(serving.Version) is null));
             }
+
+            return null;
         }
         catch (OperationCanceledException) when (_stop.IsCancellationRequested)
         {
             // Shutting down. What was not encoded still lacks its representation, and is encoded at the next start.
+            return null;
+        }
+        catch (Exception error) when (ids.Count > 1 && error is not StorageException)
+        {
+            // One item that no encoder can take must not hold back the others of its batch.
+            Exception? last = null;
+            foreach (var id in ids)
+            {
+                last = await EncodeAsync([id]) ?? last;
+            }
+
+            return last;
         }
         catch (Exception error)
         {
-            // Nothing is lost but time: the items keep their former rows until they change again, the host restarts, or a warm-up runs.
+            _failed.UnionWith(ids);
             Telemetry.EncodingFailed(error, ids.Count);
+            _log.LogError(error, "{Count} items could not be encoded, {Id} among them; tried again in {Delay}", ids.Count, ids[0], _retryAfter);
+            return error;
         }
     }
 

@@ -1,3 +1,5 @@
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using RecBackend.Core.Catalog;
 using RecBackend.Core.Items;
 using RecBackend.Core.Jobs;
@@ -38,6 +40,7 @@ public sealed class ModelDirectory : IAsyncDisposable
     private readonly ModelDirectoryOptions _options;
     private readonly RepresentationWriter _writer;
     private readonly EncodingBacklog _backlog;
+    private readonly ILogger _log;
 
     // One activation or rollback at a time; it alone writes what follows, in whole references.
     private readonly SemaphoreSlim _switching = new(1);
@@ -48,14 +51,20 @@ public sealed class ModelDirectory : IAsyncDisposable
     private IDisposable? _subscription;
 
     /// <summary>Makes a directory; <see cref="StartAsync"/> fills it.</summary>
-    public ModelDirectory(IBundleStore bundles, IItemDirectory items, IItemChangeFeed changes, ModelDirectoryOptions options)
+    /// <param name="bundles">The stored bundles.</param>
+    /// <param name="items">Where items are.</param>
+    /// <param name="changes">Tells of their changes.</param>
+    /// <param name="options">Settings.</param>
+    /// <param name="log">Told what fails in the background, where no caller waits for it.</param>
+    public ModelDirectory(IBundleStore bundles, IItemDirectory items, IItemChangeFeed changes, ModelDirectoryOptions options, ILogger<ModelDirectory>? log = null)
     {
+        _log = log ?? NullLogger<ModelDirectory>.Instance;
         _bundles = bundles;
         _items = items;
         _changes = changes;
         _options = options;
         _writer = new(items);
-        _backlog = new(items, () => _models.Kept, options.EncodeBatch);
+        _backlog = new(items, () => _models.Kept, options.EncodeBatch, _log);
     }
 
     /// <summary>Where things stand.</summary>
@@ -139,7 +148,7 @@ public sealed class ModelDirectory : IAsyncDisposable
 
         if (_models.Previous?.Version == version)
         {
-            Swap();
+            await SwapAsync(cancellation);
             return;
         }
 
@@ -162,22 +171,29 @@ public sealed class ModelDirectory : IAsyncDisposable
         _models = _models with { Active = prepared, Previous = _models.Active, Preparing = null, Counters = ItemCatalog.OfCounters() };
         FeedKept();
         dropped?.Release();
-        await _items.TrimRepresentationsAsync([.. _models.Kept.Select(kept => kept.Version)], cancellation);
+        await TrimAsync();
     }
 
-    /// <summary>Swaps the active and the previous model, at once.</summary>
+    /// <summary>Swaps the active and the previous model, as soon as every item that was written since has a representation for the previous one too.</summary>
+    /// <param name="from">The version that is to be left, so that a call that comes twice does not come back to it.</param>
+    /// <param name="cancellation">Gives up; the active model stays.</param>
     /// <exception cref="OperationRefusedException"><c>rollback_unavailable</c> or <c>activation_in_progress</c>.</exception>
-    public Task RollbackAsync(CancellationToken cancellation)
+    public async Task RollbackAsync(string from, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         using var turn = TakeTurn();
-        if (_models.Previous is null)
+        var models = _models;
+        if (models.Active?.Version != from)
+        {
+            throw new OperationRefusedException("rollback_unavailable", $"The bundle '{from}' is not the active one, which is {models.Active?.Version ?? "none"}.");
+        }
+
+        if (models.Previous is null)
         {
             throw new OperationRefusedException("rollback_unavailable", "No bundle was active before this one.");
         }
 
-        Swap();
-        return Task.CompletedTask;
+        await SwapAsync(cancellation);
     }
 
     /// <summary>Stops feeding and lets the models go.</summary>
@@ -215,11 +231,28 @@ public sealed class ModelDirectory : IAsyncDisposable
     /// Waits until items that were written with a representation for <paramref name="bundle"/> have one for the active model too, and for the one that is being prepared.
     /// Else an item written while the models change would be unknown for a moment after its 2xx.
     /// </summary>
-    internal Task CatchUpAsync(string? bundle, CancellationToken cancellation)
+    /// <exception cref="Exception">Some of them cannot be encoded now, and the bundle is not, or not for long, the one that answers.</exception>
+    internal async Task CatchUpAsync(string? bundle, CancellationToken cancellation)
     {
-        var models = _models;
-        var complete = models.Preparing is null && models.Active?.Version == bundle;
-        return complete ? Task.CompletedTask : _backlog.CatchUpAsync(cancellation);
+        if (AnswersAlone())
+        {
+            return;
+        }
+
+        try
+        {
+            await _backlog.CatchUpAsync(cancellation);
+        }
+        catch (Exception error) when (error is not OperationCanceledException && AnswersAlone())
+        {
+            // The change of models was given up: what the items have is what answers.
+        }
+
+        bool AnswersAlone()
+        {
+            var models = _models;
+            return models.Preparing is null && models.Active?.Version == bundle;
+        }
     }
 
     private Turn TakeTurn() =>
@@ -248,6 +281,19 @@ public sealed class ModelDirectory : IAsyncDisposable
         FeedKept();
         await FillAsync([new CatalogFeed(prepared.Catalog, prepared.Model)], progress, cancellation);
         await _backlog.CatchUpAsync(cancellation);
+    }
+
+    /// <summary>Drops the representations of bundles that are no longer kept. The new model answers already, so that nothing here can undo or fail its activation.</summary>
+    private async Task TrimAsync()
+    {
+        try
+        {
+            await _items.TrimRepresentationsAsync([.. _models.Kept.Select(kept => kept.Version)], CancellationToken.None);
+        }
+        catch (Exception error)
+        {
+            _log.LogWarning(error, "Representations of bundles that are no longer kept could not be dropped; the next activation tries again");
+        }
     }
 
     private async Task FillAsync(CatalogFeed[] feeds, JobProgress progress, CancellationToken cancellation)
@@ -284,11 +330,24 @@ public sealed class ModelDirectory : IAsyncDisposable
         }
     }
 
-    /// <summary>The active and the previous model change places. Both were fed all along, so this takes no time.</summary>
-    private void Swap()
+    /// <summary>The active and the previous model change places. Both were fed all along, but for items whose encoding for the previous one still waits.</summary>
+    private async Task SwapAsync(CancellationToken cancellation)
     {
+        // First what has gathered, while writers go on; then the rest, for which they wait as in an activation.
+        await _backlog.CatchUpAsync(cancellation);
         var models = _models;
-        _bundles.WriteActive(new(models.Previous?.Version, models.Active?.Version));
+        _models = models with { Preparing = models.Previous };
+        try
+        {
+            await _backlog.CatchUpAsync(cancellation);
+            _bundles.WriteActive(new(models.Previous?.Version, models.Active?.Version));
+        }
+        catch
+        {
+            _models = models;
+            throw;
+        }
+
         _models = models with { Active = models.Previous, Previous = models.Active };
     }
 
@@ -320,7 +379,8 @@ public sealed class ModelDirectory : IAsyncDisposable
     /// <summary>Everything that a ranking or a write must see together.</summary>
     private sealed record Loaded(ServingModel? Active, ServingModel? Previous, ServingModel? Preparing, ItemCatalog Counters)
     {
-        public IReadOnlyList<ServingModel> Kept => [.. new[] { Active, Previous, Preparing }.OfType<ServingModel>()];
+        // In a rollback the previous one is also the one that is prepared.
+        public IReadOnlyList<ServingModel> Kept => [.. new[] { Active, Previous, Preparing }.OfType<ServingModel>().Distinct()];
     }
 
     private readonly struct Turn(SemaphoreSlim switching) : IDisposable

@@ -65,7 +65,7 @@ internal sealed class ModelsEndpoint(IBundleStore bundles, ModelDirectory models
             throw new ProblemException(ProblemCode.RollbackUnavailable, "No bundle was active before this one.");
         }
 
-        return RunAsync(context, "rollback", (_, cancellation) => models.RollbackAsync(cancellation));
+        return RunAsync(context, "rollback", (_, cancellation) => models.RollbackAsync(version, cancellation));
     }
 
     private async Task RunAsync(HttpContext context, string kind, Func<JobProgress, CancellationToken, Task> work)

@@ -3,6 +3,7 @@ using RecBackend.Core.Items;
 using RecBackend.Core.Jobs;
 using RecBackend.Core.Models;
 using RecBackend.Core.Ranking;
+using RecBackend.Core.Storage;
 
 namespace RecBackend.Core.Tests.Models;
 
@@ -204,10 +205,8 @@ public sealed class ModelDirectoryTests : IAsyncDisposable
         await _models.ActivateAsync("bundle-2", new(), None);
         await _writer.UpsertAsync([new("new", Content(50)), new("item 1", Content(51))], None);
         await _engine.DeleteAsync(["item 2"], None);
-        await WaitAsync(async () => (await _engine.GetAsync("new", None))?.RepresentationFor("bundle-1") is not null
-            && (await _engine.GetAsync("item 1", None))?.RepresentationFor("bundle-1") is not null);
 
-        await _models.RollbackAsync(None);
+        await _models.RollbackAsync("bundle-2", None);
 
         Assert.Equal(("bundle-1", "bundle-2", new ActiveVersions("bundle-1", "bundle-2")), (_models.Status.Active, _models.Status.Previous, _bundles.Active));
         Assert.Equal([1f, 50f], Vectors("new")!);
@@ -248,6 +247,121 @@ public sealed class ModelDirectoryTests : IAsyncDisposable
         Assert.Equal([1f, 7f], Vectors("pictured")!);
         Assert.Equal(("pictured", "image_invalid"), (Assert.Single(progress.Errors).Item, progress.Errors[0].Code));
         Assert.NotNull((await _engine.GetAsync("pictured", None))!.Content.Image);
+    }
+
+    [Fact]
+    public async Task Rollback_waits_for_what_is_not_encoded_yet_for_the_bundle_before()
+    {
+        await StartWithTwoAsync();
+        var gate = new TaskCompletionSource();
+        _first.ItemGate = gate.Task;
+        await _writer.UpsertAsync([new("new", Content(50)), new("item 1", Content(51))], None);
+
+        var rollback = _models.RollbackAsync("bundle-2", None);
+        Assert.False(rollback.IsCompleted);
+        Assert.Equal("bundle-2", _models.Status.Active);
+        gate.SetResult();
+        await rollback;
+
+        Assert.Equal([1f, 50f], Vectors("new")!);
+        Assert.Equal([1f, 51f], Vectors("item 1")!);
+    }
+
+    [Fact]
+    public async Task Activation_of_the_bundle_before_waits_for_what_is_not_encoded_yet()
+    {
+        await StartWithTwoAsync();
+        var gate = new TaskCompletionSource();
+        _first.ItemGate = gate.Task;
+        await _writer.UpsertAsync([new("new", Content(50))], None);
+
+        var activation = _models.ActivateAsync("bundle-1", new(), None);
+        Assert.False(activation.IsCompleted);
+        gate.SetResult();
+        await activation;
+
+        Assert.Equal([1f, 50f], Vectors("new")!);
+    }
+
+    [Fact]
+    public async Task Rollback_that_is_asked_for_twice_happens_once()
+    {
+        await StartWithTwoAsync();
+        await _models.RollbackAsync("bundle-2", None);
+        var again = await Assert.ThrowsAsync<OperationRefusedException>(() => _models.RollbackAsync("bundle-2", None));
+        Assert.Equal("rollback_unavailable", again.Code);
+        Assert.Equal("bundle-1", _models.Status.Active);
+    }
+
+    [Fact]
+    public async Task Item_that_could_not_be_encoded_in_the_background_fails_the_activation_instead_of_being_lost()
+    {
+        await StoreAsync(5);
+        await _models.StartAsync(new(), None);
+        await _models.ActivateAsync("bundle-1", new(), None);
+        _engine.BeforeRead = async record =>
+        {
+            if (record.Id == "item 4")
+            {
+                _engine.RefusesRepresentations = new StorageException(StorageException.Overloaded, "Too many writes wait.");
+                var refusal = await Assert.ThrowsAsync<StorageException>(() => _writer.UpsertAsync([new("late", Content(77))], None).AsTask());
+                Assert.Equal(StorageException.Overloaded, refusal.Code);
+            }
+        };
+
+        await Assert.ThrowsAsync<StorageException>(() => _models.ActivateAsync("bundle-2", new(), None));
+
+        Assert.Equal(("bundle-1", null), (_models.Status.Active, _models.Status.Preparing));
+        Assert.Equal([1f, 77f], Vectors("late")!);
+    }
+
+    [Fact]
+    public async Task Item_that_could_not_be_encoded_in_the_background_is_tried_again()
+    {
+        await StartWithTwoAsync();
+        _engine.RefusesRepresentations = new StorageException(StorageException.Overloaded, "Too many writes wait.");
+        await _writer.UpsertAsync([new("new", Content(50))], None);
+        await Assert.ThrowsAsync<StorageException>(() => _models.RollbackAsync("bundle-2", None));
+        Assert.Equal(("bundle-2", null), (_models.Status.Active, _models.Status.Preparing));
+
+        _engine.RefusesRepresentations = null;
+        await WaitAsync(async () => (await _engine.GetAsync("new", None))?.RepresentationFor("bundle-1") is not null);
+        await _models.RollbackAsync("bundle-2", None);
+        Assert.Equal([1f, 50f], Vectors("new")!);
+    }
+
+    [Fact]
+    public async Task Item_that_no_encoder_can_take_does_not_hold_back_the_others()
+    {
+        await StartWithTwoAsync();
+        var gate = new TaskCompletionSource();
+        (_first.ItemGate, _first.Fails) = (gate.Task, "66");
+        await _writer.UpsertAsync([new("good", Content(50)), new("bad", Content(66)), new("fine", Content(51))], None);
+        gate.SetResult();
+
+        await Assert.ThrowsAsync<InvalidOperationException>(() => _models.RollbackAsync("bundle-2", None));
+
+        Assert.NotNull((await _engine.GetAsync("good", None))!.RepresentationFor("bundle-1"));
+        Assert.NotNull((await _engine.GetAsync("fine", None))!.RepresentationFor("bundle-1"));
+        await _engine.DeleteAsync(["bad"], None);
+        await _models.RollbackAsync("bundle-2", None);
+        Assert.Equal([1f, 51f], Vectors("fine")!);
+    }
+
+    [Fact]
+    public async Task Activation_that_took_effect_is_no_failure_if_the_clearing_up_fails()
+    {
+        await StartWithTwoAsync();
+        using var stop = new CancellationTokenSource();
+        _engine.BeforeTrim = async () =>
+        {
+            await stop.CancelAsync();
+            throw new StorageException(StorageException.Full, "No space.");
+        };
+
+        await _models.ActivateAsync("bundle-3", new(), stop.Token);
+
+        Assert.Equal("bundle-3", _models.Status.Active);
     }
 
     /// <summary>Rankings go on while bundles are activated and rolled back. Every score says which bundle made the row, the encoding and the run.</summary>
@@ -297,8 +411,8 @@ public sealed class ModelDirectoryTests : IAsyncDisposable
         for (var number = 2; number <= 12; number++)
         {
             await _models.ActivateAsync($"bundle-{number}", new(), None);
-            await _models.RollbackAsync(None);
-            await _models.RollbackAsync(None);
+            await _models.RollbackAsync($"bundle-{number}", None);
+            await _models.RollbackAsync($"bundle-{number - 1}", None);
             var so = Interlocked.Read(ref rankings);
             await WaitAsync(() => Task.FromResult(Interlocked.Read(ref rankings) > so + 20 || rankers.Any(ranker => ranker.IsFaulted)));
         }
@@ -325,7 +439,15 @@ public sealed class ModelDirectoryTests : IAsyncDisposable
         Assert.True(await condition());
     }
 
-    private void RollBack() => _models.RollbackAsync(None).GetAwaiter().GetResult();
+    private async Task StartWithTwoAsync()
+    {
+        await StoreAsync(5);
+        await _models.StartAsync(new(), None);
+        await _models.ActivateAsync("bundle-1", new(), None);
+        await _models.ActivateAsync("bundle-2", new(), None);
+    }
+
+    private void RollBack() => _models.RollbackAsync(_models.Status.Active ?? "none", None).GetAwaiter().GetResult();
 
     private async Task StoreAsync(int items) =>
         await _engine.UpsertAsync([.. Enumerable.Range(0, items).Select(i => new ItemUpsert($"item {i}", Content(i), null))], None);

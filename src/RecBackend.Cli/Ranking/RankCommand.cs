@@ -8,6 +8,8 @@ namespace RecBackend.Cli.Ranking;
 /// <summary><c>rec rank</c>: ranks items for a user and prints a table.</summary>
 internal static class RankCommand
 {
+    private const int TitlesShown = 50;
+
     public static Command Create()
     {
         var user = new Option<string>("--user") { Description = "The user's ID.", Required = true };
@@ -26,21 +28,29 @@ internal static class RankCommand
             using var client = connection.Open(parsed);
             var ranking = await client.RankAsync(
                 new RankRequest { User = parsed.GetValue(user)!, Items = parsed.GetValue(items)!, Limit = parsed.GetValue(limit) }, cancellation);
-            Print(ranking);
+            Print(ranking, await TitlesAsync(client, ranking, cancellation));
             return 0;
         });
         return command;
     }
 
-    private static void Print(Client.Ranking ranking)
+    /// <summary>Titles of the ranked items, for people; none beyond what fits a screen.</summary>
+    private static async Task<string?[]> TitlesAsync(RecBackendClient client, Client.Ranking ranking, CancellationToken cancellation)
     {
-        var table = new Table().Border(TableBorder.Rounded).AddColumn(new TableColumn("#").RightAligned()).AddColumn("item")
+        var shown = ranking.Items.Take(TitlesShown).Select(item => client.GetItemAsync(item.Id, cancellation));
+        return [.. (await Task.WhenAll(shown)).Select(item => item?.Title)];
+    }
+
+    private static void Print(Client.Ranking ranking, string?[] titles)
+    {
+        var table = new Table().Border(TableBorder.Rounded).AddColumn(new TableColumn("#").RightAligned()).AddColumn("item").AddColumn("title")
             .AddColumn(new TableColumn("score").RightAligned()).AddColumn("");
         foreach (var (place, item) in ranking.Items.Index())
         {
             table.AddRow(
                 (place + 1).ToString(CultureInfo.InvariantCulture),
                 Markup.Escape(item.Id),
+                Markup.Escape(titles.ElementAtOrDefault(place) ?? ""),
                 item.Score.ToString("F4", CultureInfo.InvariantCulture),
                 item.Cold ? "new to the model" : "");
         }

@@ -91,6 +91,20 @@ class TargetAttention(nn.Module):
         return joined, joined * query
 
 
+@torch.no_grad()
+def start_as_similarity(history: HistoryProjection, attention: TargetAttention) -> None:
+    """Gives queries, keys and values the same weights, so that attention starts by reading the events that are like the candidate, and their product by telling how alike they are.
+
+    From independent weights a model must find both sides of the product at once: in a small catalogue it learns what is popular and stops before it learns tastes.
+    """
+    total, event = attention.query.weight.shape
+    attention.query.weight.normal_(0, event**-0.5)
+    attention.query.bias.zero_()
+    history.project.weight.mul_(0.1)
+    history.project.weight[:total, :event] = attention.query.weight
+    history.project.weight[total:, :event] = attention.query.weight
+
+
 class LowRankCross(nn.Module):
     """One cross layer of DCNv2 with a low-rank matrix: `x0 * (U (V x) + b) + x` (arXiv 2008.13535, section 3.2)."""
 
@@ -248,16 +262,17 @@ class SequenceEncoder(nn.Module):
         self.width = width
         self.event = nn.Linear(event, width)
         self.position = nn.Parameter(torch.randn(length, width) * 0.02)
-        # Log seconds between 0 and 20 against a grid of soft buckets: a linear layer on them can bend at each.
-        self.register_buffer("grid", torch.linspace(0, 20, 11))
-        self.interval = nn.Linear(11, width, bias=False)
+        # Log seconds against a grid of soft buckets, so that the encoding can bend at each. What is older than two days (12) is one: few training rows look back for months, while
+        # the users who come back after training do.
+        self.register_buffer("grid", torch.linspace(0, 12, 7))
+        self.interval = nn.Linear(7, width, bias=False)
         nn.init.zeros_(self.interval.weight)  # an interval that training never saw should say nothing
         self.blocks = nn.ModuleList(_TransformerBlock(width, heads, length, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, history: Tensor, intervals: Tensor, mask: Tensor) -> Tensor:
         """history [B, L, event], intervals and mask [B, L] -> [B, L, width], zeros in padding."""
-        buckets = (1 - (intervals.unsqueeze(2) - self.grid).abs() / 2).clamp(min=0)
+        buckets = (1 - (intervals.clamp(max=12).unsqueeze(2) - self.grid).abs() / 2).clamp(min=0)
         x = self.event(history) + self.position + self.interval(buckets)
         blocked = (mask - 1.0).unsqueeze(1).unsqueeze(1) * 1e4
         for block in self.blocks:

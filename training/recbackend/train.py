@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from . import metrics
 from .features import Features
+from .layers import start_as_similarity
 
 
 @dataclass
@@ -152,17 +153,22 @@ class ClickModel(nn.Module):
         user_table: nn.Module,
         examples: Examples,
         inputs: dict[str, Tensor],
+        cold_share: float = 0.0,
     ):
-        """`inputs`: what `item_encoder` is called with for all items [I, …]; for a recipe with frozen parts, `item_encoder` here is the part above them."""
+        """`inputs`: what `item_encoder` is called with for all items [I, …]; for a recipe with frozen parts, `item_encoder` here is the part above them.
+        `cold_share` of the candidates whose ID is dropped in training also lose their statistics, as a new item has none."""
         super().__init__()
         self.item_encoder, self.user_encoder, self.ranker = item_encoder, user_encoder, ranker
         self.item_table, self.user_table = item_table, user_table
-        self._examples, self.inputs = examples, inputs
+        self._examples, self.inputs, self._cold_share = examples, inputs, cold_share
+        start_as_similarity(user_encoder.history, ranker.attention)
         features = examples.features
         rows = features.rows(0)
+        self._training_rows = max(1, len(rows))
         user_encoder.statistics.observe(torch.from_numpy(features.user_statistics[rows]))
         ranker.statistics.observe(torch.from_numpy(features.item_statistics[rows]))
         ranker.moment.observe(torch.from_numpy(features.context[rows]))
+        self.register_buffer("_cold_statistics", torch.tensor([one.prior or 0.0 for one in features.schema.item_statistics]), persistent=False)
 
     def forward(self, batch: Batch) -> Tensor:
         """B requests of N candidates -> logits [B, N]."""
@@ -181,16 +187,28 @@ class ClickModel(nn.Module):
             history_intervals=batch.history_intervals,
             history_mask=batch.history_mask,
         )
-        item = torch.cat(
-            [self.item_table(item_row[batch.item]), functional.embedding(place[batch.item], representation), batch.item_statistics], 2
-        )
+        candidate = self.item_table.drop(item_row[batch.item])
+        statistics = batch.item_statistics
+        if self.training and self._cold_share:
+            cold = (candidate == 0) & (torch.rand(candidate.shape) < self._cold_share)
+            statistics = torch.where(cold.unsqueeze(2), self._cold_statistics, statistics)
+        item = torch.cat([functional.embedding(candidate, self.item_table.embedding), functional.embedding(place[batch.item], representation), statistics], 2)
         return self.ranker.logits(user_state, history_state, item, batch.context)
 
-    def loss(self, requests: Tensor) -> Tensor:
-        """Mean log loss of the rows of requests [B, N]."""
+    def loss(self, requests: Tensor, embedding_prior: float = 0.0) -> Tensor:
+        """Mean log loss of the rows of requests [B, N], with a Gaussian prior on all embeddings.
+
+        `embedding_prior` is the precision of the prior, so its effect does not depend on how much data there is: an ID of few rows stays near zero. It is over whole tables, not over
+        the rows of a batch: then Adam also takes the unused ones towards zero.
+        """
         batch = self._examples.batch(requests)
         each = functional.binary_cross_entropy_with_logits(self(batch), batch.label, reduction="none")
-        return (each * batch.present).sum() / batch.present.sum()
+        loss = (each * batch.present).sum() / batch.present.sum()
+        if not embedding_prior:
+            return loss
+        tables = [self.item_table.embedding, self.user_table.embedding]
+        tables += [part.weight for part in self.modules() if isinstance(part, nn.Embedding)]
+        return loss + 0.5 * embedding_prior / self._training_rows * torch.stack([table.square().sum() for table in tables]).sum()
 
     def _distinct_items(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The items of a batch, each once however often it occurs [n], and for every item [I] its place among them."""
@@ -198,15 +216,6 @@ class ClickModel(nn.Module):
         here[batch.item.flatten()] = True
         here[batch.history_items.flatten()] = True
         return here.nonzero().squeeze(1), here.cumsum(0) - 1
-
-    def embedding_squares(self) -> Tensor:
-        """Half the sum of squares of all embeddings, to be kept small: a Gaussian prior, which matters most for IDs of few rows.
-
-        Over whole tables, not over the rows of a batch: then Adam also takes the unused ones towards zero.
-        """
-        tables = [self.item_table.embedding, self.user_table.embedding]
-        tables += [part.weight for part in self.modules() if isinstance(part, nn.Embedding)]
-        return 0.5 * torch.stack([table.square().sum() for table in tables]).sum()
 
     def score(self, requests: Tensor) -> float:
         """AUC over the rows of requests: what training maximises on the validation part."""
@@ -246,7 +255,7 @@ class Schedule:
     """Decoupled (AdamW), on weight matrices only."""
     clip_norm: float = 10.0
     average: float = 0.0
-    """Decay of the exponential average of the weights that validation and the result use; 0 uses the weights themselves."""
+    """Span, in epochs, of the exponential average of the weights that validation and the result use; 0 uses the weights themselves."""
     checks_per_epoch: int = 1
     patience: int = 2
     """Checks without a better validation before training ends."""
@@ -295,6 +304,7 @@ def fit(
     total = steps_per_epoch * schedule.epochs
     rate = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, total, schedule))
     average = [p.detach().clone() for p in trained] if schedule.average else None
+    decay = 1 - 1 / max(1.0, schedule.average * steps_per_epoch)
     checks_at = {round(steps_per_epoch * (k + 1) / schedule.checks_per_epoch) for k in range(schedule.checks_per_epoch)}
     best, best_epoch, best_weights, since_best = -float("inf"), 0.0, None, 0
     losses: list[float] = []
@@ -317,7 +327,7 @@ def fit(
             sum_loss, sum_steps = sum_loss + current, sum_steps + 1
             running = current if running is None else 0.95 * running + 0.05 * current
             if average is not None:
-                _update_average(average, trained, schedule.average, step)
+                _update_average(average, trained, decay, step)
             if progress is not None:
                 progress.update(step, total, running)
             if in_epoch not in checks_at:

@@ -19,9 +19,12 @@ QUICK = Schedule(epochs=4, batch=16, learning_rate=1e-2)
 ENOUGH = Schedule(epochs=25, batch=16, learning_rate=1e-2, patience=25)
 ID = id_recipe.Config(item_id=8, user_id=8, category_width=4, attribute_width=4, shape=SHAPE, history=10, schedule=QUICK)
 PPM = ppm.Config(
-    item_id=8, user_id=8, text=8, image=8, category_width=4, attribute_width=4, representation=8, shape=SHAPE, history=10, text_length=16,
-    text_schedule=QUICK, image_schedule=QUICK, user_schedule=QUICK, schedule=QUICK,
+    item_id=8, user_id=8, text=8, image=8, category_width=4, attribute_width=4, representation=8, shape=SHAPE, history=10, text_length=16, least_tokens=4,
+    token_dropout=0.0, text_schedule=Schedule(epochs=20, batch=32, learning_rate=1e-3), image_schedule=QUICK, user_schedule=QUICK, schedule=QUICK,
 )  # fmt: skip
+
+
+NAMES = [a + b for a in ("mor", "tel", "vin", "gas", "pok", "lun") for b in ("ado", "eri", "iku", "ofa", "uzi")]
 
 
 def tasteful(seed, picture=False, statistics=True):
@@ -32,8 +35,8 @@ def tasteful(seed, picture=False, statistics=True):
     items = [
         dataclasses.replace(
             item,
-            title=f"{['red', 'blue'][n % 2]} film {n}",
-            text=f"{['war gun fight', 'love song dance'][n % 2]} number {n} again",
+            title=f"{NAMES[n]} and {NAMES[n]}",
+            text=f"{['war gun fight', 'love song dance'][n % 2]} {NAMES[n]} {NAMES[n]} {NAMES[n]}",
             categories=(["war", "love"][n % 2], *item.categories),
             image_features=tuple(random.normal(size=6) + 2 * (n % 2)) if picture and n % 5 else None,
         )
@@ -177,6 +180,32 @@ def test_frozen_parts_do_not_change_in_the_plug_in_stage(features):
     fit(both, requests(features, features.rows(0), 4, 1), unified.loss, dataclasses.replace(QUICK, epochs=1), 1)
     assert before and all(torch.equal(before[name], value) for name, value in content.state_dict().items())
     assert not torch.equal(started, unified.item_encoder.linear.weight)
+
+
+def test_unified_model_starts_with_the_scores_of_the_user_level_model(features):
+    content = ppm.pretrain_items(features, PPM, 1, None)
+    pretrained = ppm.model_on(content, ppm.content_only(features), PPM, 1, ids=False)
+    rows = requests(features, features.rows(0), 4, 1)
+    fit(pretrained, rows, pretrained.loss, dataclasses.replace(QUICK, epochs=1), 1)
+    unified = ppm.model_on(content, features, PPM, 2, ids=True)
+    assert not np.allclose(unified.predict(rows)[1], pretrained.predict(rows)[1], atol=1e-2)
+    ppm.plug_in(unified, pretrained)
+    np.testing.assert_allclose(unified.predict(rows)[1], pretrained.predict(rows)[1], atol=1e-4)
+
+
+def test_cold_candidates_lose_their_statistics_in_training(features):
+    content = ppm.pretrain_items(features, PPM, 1, None)
+    model = ppm.model_on(content, features, dataclasses.replace(PPM, item_dropout=1.0, cold_share=1.0), 1, ids=True)
+    seen = []
+    model.ranker.logits = lambda user_state, history_state, item, context: seen.append(item) or item[:, :, 0]
+    batch = Examples.of(features).batch(requests(features, features.rows(0), 4)[:8])
+    model.train()
+    model(batch)
+    model.eval()
+    model(batch)
+    prior = features.schema.item_statistics[1].prior
+    assert torch.equal(seen[0][:, :, -3:], torch.tensor([0.0, prior, 0.0]).expand(*seen[0].shape[:2], 3))
+    torch.testing.assert_close(seen[1][:, :, -3:], batch.item_statistics)
 
 
 def test_items_without_text_or_picture_have_zeros_for_it(features):

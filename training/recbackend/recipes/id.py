@@ -6,7 +6,7 @@ the item's categorical side features. The representation of an item is the embed
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,20 +16,24 @@ from ..layers import CategoricalInputs, IdTable, Ranker, RankingShape, UserEncod
 from ..train import ClickModel, Examples, Progress, Schedule, TrainedModel, conclude, fit, requests
 
 
+CLICKS = Schedule(epochs=6, batch=256, least_steps=150, learning_rate=2e-3, final_learning_rate=0.05, average=0.5)
+
+
 @dataclass(frozen=True)
 class Config:
     item_id: int = 32
     user_id: int = 32
     category_width: int = 16
     attribute_width: int = 16
-    shape: RankingShape = field(default_factory=RankingShape)
+    shape: RankingShape = RankingShape()
     item_dropout: float = 0.05
-    user_dropout: float = 0.1
-    embedding_l2: float = 1e-5
+    user_dropout: float = 0.2
+    embedding_prior: float = 16.0
+    """Precision of the Gaussian prior on embeddings (`ClickModel.loss`)."""
     request: int = 8
     """Rows of a user that training scores with one history (`train.requests`)."""
     history: int = 50
-    schedule: Schedule = field(default_factory=lambda: Schedule(least_steps=150))
+    schedule: Schedule = CLICKS
 
 
 class ItemEncoder(nn.Module):
@@ -58,7 +62,7 @@ def train(features: Features, config: Config, seed: int, progress: Progress | No
     fit(
         model,
         requests(features, features.rows(0), config.request, seed),
-        lambda batch: model.loss(batch) + config.embedding_l2 * model.embedding_squares(),
+        lambda batch: model.loss(batch, config.embedding_prior),
         config.schedule,
         seed,
         (lambda: model.score(validation)) if len(validation) else None,

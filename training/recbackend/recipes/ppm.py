@@ -1,6 +1,6 @@
 """`ppm`: a content model, pre-trained and plugged into the ID model (PPM, arXiv 2403.10049).
 
-1. Item level, text: query matching. Where there are no search queries, an item's title, tags and categories are the query for its description; InfoNCE within the batch.
+1. Item level, text: query matching. Where there are no search queries, an item's title and tags, and each of its categories, are queries for its text.
 2. Item level, image: entity prediction. The categories of an item are predicted from its picture, or from given features of it.
    Both encoders are frozen from here on, and joined: an item's content vector is text ‖ image, zeros for what it lacks.
 3. User level: a bidirectional transformer over the content of the history, with encodings of place and interval, learns to predict clicks on the candidate's content. No IDs.
@@ -12,7 +12,7 @@ The paper gives neither widths nor temperatures; those here were chosen on Movie
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from ..train import ClickModel, Examples, Fit, Progress, Schedule, TrainedModel,
 _PADDING, _SEPARATOR = 0, 2  # token ids, docs/bundle-format.md section 3
 
 
+CLICKS = Schedule(epochs=6, batch=256, least_steps=150, learning_rate=2e-3, final_learning_rate=0.05, average=0.5)
+
+
 @dataclass(frozen=True)
 class Config:
     item_id: int = 32
@@ -36,23 +39,29 @@ class Config:
     attribute_width: int = 16
     representation: int = 64
     temperature: float = 0.07
-    content_dropout: float = 0.1
-    """Share of items without text, and of items without picture, in each step of stages 3 and 4."""
+    token_dropout: float = 0.3
+    least_tokens: int = 12
+    """Of a text that stage 1 learns from."""
+    content_dropout: float = 0.2
+    """Share of items without text, of items without picture, and of items without side features, in each step of stages 3 and 4."""
     layers: int = 1
     transformer_heads: int = 2
-    shape: RankingShape = field(default_factory=RankingShape)
-    item_dropout: float = 0.1
-    user_dropout: float = 0.1
-    embedding_l2: float = 1e-5
+    shape: RankingShape = RankingShape()
+    item_dropout: float = 0.2
+    cold_share: float = 0.5
+    """Share of the candidates with a dropped ID that also get the statistics of an item that nobody was shown."""
+    user_dropout: float = 0.2
+    embedding_prior: float = 16.0
+    """Precision of the Gaussian prior on embeddings (`ClickModel.loss`)."""
     request: int = 8
     """Rows of a user that training scores with one history (`train.requests`)."""
     history: int = 50
     text_length: int = 128
     text_vocabulary: int = 6000
-    text_schedule: Schedule = field(default_factory=lambda: Schedule(epochs=5, batch=256, learning_rate=1e-3))
-    image_schedule: Schedule = field(default_factory=lambda: Schedule(epochs=10, batch=128, learning_rate=2e-3))
-    user_schedule: Schedule = field(default_factory=lambda: Schedule(epochs=2, least_steps=150))
-    schedule: Schedule = field(default_factory=lambda: Schedule(least_steps=150))
+    text_schedule: Schedule = Schedule(epochs=12, batch=256, learning_rate=3e-3)
+    image_schedule: Schedule = Schedule(epochs=10, batch=128, learning_rate=2e-3)
+    user_schedule: Schedule = replace(CLICKS, epochs=2)
+    schedule: Schedule = CLICKS
 
 
 # Stage 1
@@ -109,23 +118,49 @@ class TextEncoder(nn.Module):
 
 
 class QueryMatching(nn.Module):
-    """Stage 1: an item's description must be the nearest to the item's own query among those of the batch."""
+    """Stage 1: an item's text must be found by the item's queries.
 
-    def __init__(self, encoder: TextEncoder, queries: Tensor, descriptions: Tensor, categories: Tensor | None, category_ids: int, temperature: float):
-        """queries and descriptions [I, T], categories [I, K]"""
+    Two kinds of pseudo-query: title and tags, whose nearest description in the batch must be the item's own (InfoNCE in both directions); and each category, which must match the texts
+    of its items and no others (log loss, as many items share a category).
+    """
+
+    def __init__(self, encoder: TextEncoder, text: np.ndarray, categories: np.ndarray | None, category_ids: int, temperature: float, token_dropout: float):
+        """text [I, T], categories [I, K]"""
         super().__init__()
-        self.encoder, self.temperature = encoder, temperature
-        self._queries, self._descriptions, self._categories = queries, descriptions, categories
-        self.category = nn.Embedding(category_ids, encoder.width, padding_idx=0) if categories is not None else None
+        self.encoder, self.temperature, self.token_dropout = encoder, temperature, token_dropout
+        queries, descriptions, both = pairs(text)
+        self._text, self._queries, self._descriptions = (torch.from_numpy(part) for part in (text, queries, descriptions))
+        self._paired = torch.zeros(len(text), dtype=torch.bool)
+        self._paired[torch.from_numpy(both)] = True
+        self.category = nn.Linear(encoder.width, category_ids) if categories is not None else None
+        self._target = members(categories, category_ids) if categories is not None else None
+
+    def _encode(self, text: Tensor) -> Tensor:
+        """A text of which some tokens are missing, so that it cannot be known by a single name in it."""
+        return self.encoder(text * (torch.rand(text.shape) >= self.token_dropout))
 
     def loss(self, items: Tensor) -> Tensor:
-        """Places of items [B] -> InfoNCE in both directions."""
-        query = self.encoder(self._queries[items])
+        """Places of items [B] -> the sum of both losses."""
+        paired = items[self._paired[items]]
+        description = self._encode(self._descriptions[paired])
+        loss = torch.zeros(())
+        if len(paired) > 1:
+            similarity = self._encode(self._queries[paired]) @ description.t() / self.temperature
+            own = torch.arange(len(paired))
+            loss = loss + 0.5 * (functional.cross_entropy(similarity, own) + functional.cross_entropy(similarity.t(), own))
         if self.category is not None:
-            query = functional.normalize(query + 0.1 * self.category(self._categories[items]).sum(1), dim=1)
-        similarity = query @ self.encoder(self._descriptions[items]).t() / self.temperature
-        own = torch.arange(len(items))
-        return 0.5 * (functional.cross_entropy(similarity, own) + functional.cross_entropy(similarity.t(), own))
+            texts = torch.cat([self._encode(self._text[items]), description])
+            target = torch.cat([self._target[items], self._target[paired]])
+            # Vectors of length 1 need steep weights.
+            loss = loss + 5.0 * functional.binary_cross_entropy_with_logits(self.category(5.0 * texts), target)
+        return loss
+
+
+def members(categories: np.ndarray, category_ids: int) -> Tensor:
+    """Vocabulary ids [I, K] -> [I, category_ids] of 0 and 1; padding is nobody's category."""
+    target = torch.zeros(len(categories), category_ids).scatter_(1, torch.from_numpy(categories), 1.0)
+    target[:, 0] = 0
+    return target
 
 
 def pairs(text: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -143,21 +178,14 @@ def pretrain_text(features: Features, config: Config, seed: int, progress: Progr
     torch.manual_seed(seed)
     encoder = TextEncoder(features.schema.text_size, config.text)
     text = features.items.text
-    encoder.start_from(text[features.item_known])
-    queries, descriptions, both = pairs(text)
-    both = both[features.item_known[both]]
-    categories = features.items.categories
-    model = QueryMatching(
-        encoder,
-        torch.from_numpy(queries),
-        torch.from_numpy(descriptions),
-        torch.from_numpy(categories) if categories is not None else None,
-        features.schema.categories.size if features.schema.categories else 0,
-        config.temperature,
-    )
-    if len(both) < 2:
-        return encoder, Fit(0.0, 0.0, [], [], 0.0)
-    return encoder, fit(model, torch.from_numpy(both), model.loss, config.text_schedule, seed, progress=progress)
+    # Titles alone teach that every "Little ..." is alike: a text of a few words is encoded, not learned from.
+    readable = np.flatnonzero(((text > _SEPARATOR).sum(1) >= config.least_tokens) & features.item_known)
+    if not len(readable):
+        readable = np.flatnonzero(features.item_known)
+    encoder.start_from(text[readable])
+    ids = features.schema.categories.size if features.schema.categories else 0
+    model = QueryMatching(encoder, text, features.items.categories, ids, config.temperature, config.token_dropout)
+    return encoder, fit(model, torch.from_numpy(readable), model.loss, config.text_schedule, seed, progress=progress)
 
 
 # Stage 2
@@ -193,13 +221,12 @@ class _MeanOfPlaces(nn.Module):
 class EntityPrediction(nn.Module):
     """Stage 2: which categories an item has, from its picture."""
 
-    def __init__(self, encoder: PictureEncoder, pictures: Tensor, mask: Tensor, categories: Tensor, category_ids: int):
+    def __init__(self, encoder: PictureEncoder, pictures: Tensor, mask: Tensor, categories: np.ndarray, category_ids: int):
         super().__init__()
         self.encoder = encoder
         self.head = nn.Linear(encoder.width, category_ids)
         self._pictures, self._mask = pictures, mask
-        self._target = torch.zeros(len(categories), category_ids).scatter_(1, categories, 1.0)
-        self._target[:, 0] = 0
+        self._target = members(categories, category_ids)
 
     def loss(self, items: Tensor) -> Tensor:
         """Places of items [B] -> mean over categories of the log loss."""
@@ -216,7 +243,7 @@ def pretrain_image(features: Features, config: Config, seed: int, progress: Prog
         return encoder, Fit(0.0, 0.0, [], [], 0.0)
     pictures = items.image_features if features.schema.image_features else items.image
     model = EntityPrediction(
-        encoder, torch.from_numpy(pictures), torch.from_numpy(items.image_mask), torch.from_numpy(items.categories), features.schema.categories.size
+        encoder, torch.from_numpy(pictures), torch.from_numpy(items.image_mask), items.categories, features.schema.categories.size
     )
     return encoder, fit(model, torch.from_numpy(shown), model.loss, config.image_schedule, seed, progress=progress)
 
@@ -265,14 +292,18 @@ class ItemTop(nn.Module):
         self.width = config.representation
         self.bent = nn.Sequential(nn.Linear(width, 2 * self.width), nn.ReLU(), nn.Linear(2 * self.width, self.width))
         self.linear = nn.Linear(width, self.width, bias=False)
+        # A random projection keeps angles; at this scale its elements are about 1.
+        nn.init.normal_(self.linear.weight, std=0.7)
 
     def forward(self, content: Tensor, categories: Tensor | None = None, attributes: Tensor | None = None) -> Tensor:
         """content [B, content], categories [B, K], attributes [B, A] -> [B, dRep]"""
-        if self.training:
-            parts = torch.split(content, self.content_widths, 1)
-            content = torch.cat([part * (torch.rand(len(part), 1) >= self.content_dropout) for part in parts], 1)
+        parts = [content]
         if self.side.width:
-            content = torch.cat([content, self.side(categories, attributes)], 1)
+            parts.append(self.side(categories, attributes))
+        if self.training:
+            parts[:1] = torch.split(content, self.content_widths, 1)
+            parts = [part * (torch.rand(len(part), 1) >= self.content_dropout) for part in parts]
+        content = torch.cat(parts, 1)
         return self.bent(content) + self.linear(content)
 
 
@@ -332,13 +363,67 @@ def model_on(content: ContentEncoder, features: Features, config: Config, seed: 
         IdTable(len(features.known_user_ids), user_id, config.user_dropout),
         examples,
         inputs,
+        cold_share=config.cold_share if ids else 0.0,
     )
 
 
+def content_only(features: Features) -> Features:
+    """The same rows without profile, statistics and context: what the user-level model is trained on, so that content has to do the work."""
+    rows, users = len(features.label), len(features.user_ids)
+    return replace(
+        features,
+        schema=replace(features.schema, item_statistics=[], user_statistics=[], context=[], profile=[]),
+        profile=np.zeros((users, 0), np.int64),
+        item_statistics=np.zeros((rows, 0), np.float32),
+        user_statistics=np.zeros((rows, 0), np.float32),
+        context=np.zeros((rows, 0), np.float32),
+    )
+
+
+@torch.no_grad()
 def plug_in(unified: ClickModel, pretrained: ClickModel) -> None:
-    """Starts the unified model's content layers from the user-level model."""
+    """Starts the unified model as the user-level model: same scores, with zero weights on all that only the unified model reads."""
     unified.item_encoder.load_state_dict(pretrained.item_encoder.state_dict())
-    unified.user_encoder.sequence.load_state_dict(pretrained.user_encoder.sequence.state_dict())
+    user, source = unified.user_encoder, pretrained.user_encoder
+    user.sequence.load_state_dict(source.sequence.state_dict())
+    _widen(user.history, source.history)
+    _widen(user.tower, source.tower)
+    _widen(user.state, source.state)
+    ranker, source = unified.ranker, pretrained.ranker
+    for name, part in source.named_children():
+        if name in ("attention", "taste", "deep"):
+            _widen(getattr(ranker, name), part)
+    # The candidate is ID ‖ representation ‖ statistics ‖ read; the user-level model knows the second and the last.
+    shared = torch.ones(ranker.cross_score.in_features, dtype=torch.bool)
+    ids = ranker.event - source.event
+    shared[:ids] = False
+    statistics = len(shared) - ids - source.cross_score.in_features
+    shared[ranker.event : ranker.event + statistics] = False
+    for target, cross in zip(ranker.crosses, source.crosses):
+        target.reduce.weight.zero_()
+        target.reduce.weight[:, shared] = cross.reduce.weight
+        target.expand.weight[shared] = cross.expand.weight
+        target.expand.bias[shared] = cross.expand.bias
+    ranker.cross_score.weight.zero_()
+    ranker.cross_score.weight[:, shared] = source.cross_score.weight
+    ranker.cross_score.bias.copy_(source.cross_score.bias)
+    after = torch.ones(ranker.first.in_features, dtype=torch.bool)
+    after[:ids] = False
+    after[ranker.event : ranker.event + statistics] = False
+    ranker.first.weight.zero_()
+    ranker.first.weight[:, after] = source.first.weight
+    if ranker.context is not None:
+        ranker.context.weight.zero_()
+
+
+def _widen(target: nn.Module, source: nn.Module) -> None:
+    """Copies the parameters of `source`; where `target` reads more, that comes first and gets zero weights."""
+    for (_, wide), (_, narrow) in zip(target.named_parameters(), source.named_parameters()):
+        if wide.shape == narrow.shape:
+            wide.copy_(narrow)
+        else:
+            wide.zero_()
+            wide[:, wide.shape[1] - narrow.shape[1] :] = narrow
 
 
 def train(features: Features, config: Config, seed: int, progress: Progress | None = None) -> TrainedModel:
@@ -347,7 +432,7 @@ def train(features: Features, config: Config, seed: int, progress: Progress | No
     examples = requests(features, features.rows(0), config.request, seed)
     validation = requests(features, features.rows(1), config.request)
 
-    pretrained = model_on(content, features, config, seed, ids=False)
+    pretrained = model_on(content, content_only(features), config, seed, ids=False)
     fit(pretrained, examples, pretrained.loss, config.user_schedule, seed, progress=progress)
 
     unified = model_on(content, features, config, seed, ids=True)
@@ -355,7 +440,7 @@ def train(features: Features, config: Config, seed: int, progress: Progress | No
     fit(
         unified,
         examples,
-        lambda batch: unified.loss(batch) + config.embedding_l2 * unified.embedding_squares(),
+        lambda batch: unified.loss(batch, config.embedding_prior),
         config.schedule,
         seed,
         (lambda: unified.score(validation)) if len(validation) else None,

@@ -21,7 +21,6 @@ from torch.nn import functional
 
 from . import metrics
 from .features import Features
-from .layers import start_as_similarity
 
 
 @dataclass
@@ -161,7 +160,6 @@ class ClickModel(nn.Module):
         self.item_encoder, self.user_encoder, self.ranker = item_encoder, user_encoder, ranker
         self.item_table, self.user_table = item_table, user_table
         self._examples, self.inputs, self._cold_share = examples, inputs, cold_share
-        start_as_similarity(user_encoder.history, ranker.attention)
         features = examples.features
         rows = features.rows(0)
         self._training_rows = max(1, len(rows))

@@ -184,7 +184,7 @@ def test_frozen_parts_do_not_change_in_the_plug_in_stage(features):
 
 def test_unified_model_starts_with_the_scores_of_the_user_level_model(features):
     content = ppm.pretrain_items(features, PPM, 1, None)
-    pretrained = ppm.model_on(content, ppm.content_only(features), PPM, 1, ids=False)
+    pretrained = ppm.model_on(content, ppm.without_item_statistics(features), PPM, 1, ids=False)
     rows = requests(features, features.rows(0), 4, 1)
     fit(pretrained, rows, pretrained.loss, dataclasses.replace(QUICK, epochs=1), 1)
     unified = ppm.model_on(content, features, PPM, 2, ids=True)

@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..features import Features
-from ..layers import CategoricalInputs, IdTable, Ranker, RankingShape, SequenceEncoder, UserEncoder
+from ..layers import CategoricalInputs, IdTable, Ranker, RankingShape, SequenceEncoder, UserEncoder, start_as_similarity
 from ..train import ClickModel, Examples, Fit, Progress, Schedule, TrainedModel, conclude, fit, requests
 
 _PADDING, _SEPARATOR = 0, 2  # token ids, docs/bundle-format.md section 3
 
 
-CLICKS = Schedule(epochs=6, batch=256, least_steps=150, learning_rate=2e-3, final_learning_rate=0.05, average=0.5)
+CLICKS = Schedule(epochs=6, batch=256, least_steps=150, learning_rate=1e-3, final_learning_rate=0.05, average=0.5)
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Config:
     transformer_heads: int = 2
     shape: RankingShape = RankingShape()
     item_dropout: float = 0.2
-    cold_share: float = 0.5
+    cold_share: float = 0.25
     """Share of the candidates with a dropped ID that also get the statistics of an item that nobody was shown."""
     user_dropout: float = 0.2
     embedding_prior: float = 16.0
@@ -355,10 +355,13 @@ def model_on(content: ContentEncoder, features: Features, config: Config, seed: 
     top = ItemTop(features, config, content.widths)
     item_id, user_id = (config.item_id, config.user_id) if ids else (0, 0)
     sequence = SequenceEncoder(top.width, config.representation, config.layers, config.transformer_heads, schema.history, config.shape.dropout / 2)
+    user_encoder = UserEncoder(config.shape, schema, user_id, item_id, top.width, sequence)
+    ranker = Ranker(config.shape, schema, item_id + top.width)
+    start_as_similarity(user_encoder.history, ranker.attention)
     return ClickModel(
         top,
-        UserEncoder(config.shape, schema, user_id, item_id, top.width, sequence),
-        Ranker(config.shape, schema, item_id + top.width),
+        user_encoder,
+        ranker,
         IdTable(len(features.known_item_ids), item_id, config.item_dropout),
         IdTable(len(features.known_user_ids), user_id, config.user_dropout),
         examples,
@@ -367,17 +370,12 @@ def model_on(content: ContentEncoder, features: Features, config: Config, seed: 
     )
 
 
-def content_only(features: Features) -> Features:
-    """The same rows without profile, statistics and context: what the user-level model is trained on, so that content has to do the work."""
-    rows, users = len(features.label), len(features.user_ids)
-    return replace(
-        features,
-        schema=replace(features.schema, item_statistics=[], user_statistics=[], context=[], profile=[]),
-        profile=np.zeros((users, 0), np.int64),
-        item_statistics=np.zeros((rows, 0), np.float32),
-        user_statistics=np.zeros((rows, 0), np.float32),
-        context=np.zeros((rows, 0), np.float32),
-    )
+def without_item_statistics(features: Features) -> Features:
+    """What the user-level model reads: of an item its content alone, so that content has to do the work.
+
+    How generous a user is stays known: left to guess it from the history's content, the model learns its users by heart.
+    """
+    return replace(features, schema=replace(features.schema, item_statistics=[]), item_statistics=np.zeros((len(features.label), 0), np.float32))
 
 
 @torch.no_grad()
@@ -385,13 +383,11 @@ def plug_in(unified: ClickModel, pretrained: ClickModel) -> None:
     """Starts the unified model as the user-level model: same scores, with zero weights on all that only the unified model reads."""
     unified.item_encoder.load_state_dict(pretrained.item_encoder.state_dict())
     user, source = unified.user_encoder, pretrained.user_encoder
-    user.sequence.load_state_dict(source.sequence.state_dict())
-    _widen(user.history, source.history)
-    _widen(user.tower, source.tower)
-    _widen(user.state, source.state)
+    for name, part in source.named_children():
+        _widen(getattr(user, name), part)
     ranker, source = unified.ranker, pretrained.ranker
     for name, part in source.named_children():
-        if name in ("attention", "taste", "deep"):
+        if name in ("attention", "taste", "deep", "context"):
             _widen(getattr(ranker, name), part)
     # The candidate is ID ‖ representation ‖ statistics ‖ read; the user-level model knows the second and the last.
     shared = torch.ones(ranker.cross_score.in_features, dtype=torch.bool)
@@ -412,8 +408,6 @@ def plug_in(unified: ClickModel, pretrained: ClickModel) -> None:
     after[ranker.event : ranker.event + statistics] = False
     ranker.first.weight.zero_()
     ranker.first.weight[:, after] = source.first.weight
-    if ranker.context is not None:
-        ranker.context.weight.zero_()
 
 
 def _widen(target: nn.Module, source: nn.Module) -> None:
@@ -432,7 +426,7 @@ def train(features: Features, config: Config, seed: int, progress: Progress | No
     examples = requests(features, features.rows(0), config.request, seed)
     validation = requests(features, features.rows(1), config.request)
 
-    pretrained = model_on(content, content_only(features), config, seed, ids=False)
+    pretrained = model_on(content, without_item_statistics(features), config, seed, ids=False)
     fit(pretrained, examples, pretrained.loss, config.user_schedule, seed, progress=progress)
 
     unified = model_on(content, features, config, seed, ids=True)

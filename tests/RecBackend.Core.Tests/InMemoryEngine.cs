@@ -21,6 +21,9 @@ internal sealed class InMemoryEngine(TimeProvider clock) : IItemDirectory, IItem
     /// <summary>What setting representations fails with.</summary>
     public Exception? RefusesRepresentations { get; set; }
 
+    /// <summary>What reading a user waits for.</summary>
+    public Task UserGate { get; set; } = Task.CompletedTask;
+
     /// <summary>Called before representations are trimmed.</summary>
     public Func<Task>? BeforeTrim { get; set; }
 
@@ -139,8 +142,18 @@ internal sealed class InMemoryEngine(TimeProvider clock) : IItemDirectory, IItem
         });
     }
 
-    ValueTask<UserSnapshot> IUserDirectory.GetAsync(string user, CancellationToken cancellation) =>
-        new(_users.TryGetValue(user, out var state) ? state.Snapshot : new UserSnapshot { Id = user });
+    ValueTask<UserSnapshot> IUserDirectory.GetAsync(string user, CancellationToken cancellation)
+    {
+        return UserGate.IsCompleted ? new(Read()) : ReadLaterAsync();
+
+        UserSnapshot Read() => _users.TryGetValue(user, out var state) ? state.Snapshot : new UserSnapshot { Id = user };
+
+        async ValueTask<UserSnapshot> ReadLaterAsync()
+        {
+            await UserGate;
+            return Read();
+        }
+    }
 
     public ValueTask<EventReceipt> AppendAsync(IReadOnlyList<InteractionEvent> events, CancellationToken cancellation)
     {

@@ -29,6 +29,7 @@ public sealed class ItemCatalog
     private readonly CatalogDigest[] _digests = new CatalogDigest[DigestShards];
     private int _count;
     private long _version;
+    private long _rowsEpoch;
 
     /// <summary>Makes an empty catalogue for the rows of <paramref name="layout"/>.</summary>
     public ItemCatalog(ModelLayout layout, RowPrecision precision)
@@ -62,6 +63,12 @@ public sealed class ItemCatalog
 
     /// <summary>The highest item version that was applied; 0 if none was.</summary>
     public long Version => Volatile.Read(ref _version);
+
+    /// <summary>
+    /// Raised whenever vectors that were there before are others now, are gone or are back: what was computed of rows read at an earlier epoch may be out of date.
+    /// New items do not raise it, nor counters, nor a row that is written again as it was, so neither a bulk load nor the encoding of all items for another bundle does.
+    /// </summary>
+    internal long RowsEpoch => Volatile.Read(ref _rowsEpoch);
 
     /// <summary>What the catalogue holds in memory.</summary>
     public CatalogMemory MemoryUsage
@@ -110,6 +117,8 @@ public sealed class ItemCatalog
             }
 
             ExcludeFromDigest(id, entry);
+            var isNew = entry.RowVersion == Entry.NeverWritten && entry.CountersVersion == Entry.NeverWritten;
+            var changesRow = newerRow && !isNew && (entry.Row == Entry.NoRow || !_rows.Holds(entry.Row, vectors));
             var row = entry.Row == Entry.NoRow ? _rows.Rent() : entry.Row;
             _count += entry.Row == Entry.NoRow ? 1 : 0;
             entry.BeginWrite();
@@ -131,6 +140,7 @@ public sealed class ItemCatalog
             entry.EndWrite();
             IncludeInDigest(id, entry);
             RaiseVersion(version);
+            RaiseRowsEpoch(changesRow);
             return true;
         }
     }
@@ -197,6 +207,7 @@ public sealed class ItemCatalog
             }
 
             RaiseVersion(version);
+            RaiseRowsEpoch(row != Entry.NoRow);
             return true;
         }
     }
@@ -206,6 +217,21 @@ public sealed class ItemCatalog
     {
         ref var entry = ref _entries.Find(id, IdHash.OfProcess(id));
         return !Unsafe.IsNullRef(ref entry) && Volatile.Read(ref entry.Row) != Entry.NoRow;
+    }
+
+    /// <summary>The item version of the row.</summary>
+    /// <returns>Whether the item has a row.</returns>
+    internal bool TryGetRowVersion(ReadOnlySpan<byte> id, out long version)
+    {
+        ref var entry = ref _entries.Find(id, IdHash.OfProcess(id));
+        if (Unsafe.IsNullRef(ref entry))
+        {
+            version = 0;
+            return false;
+        }
+
+        version = Volatile.Read(ref entry.RowVersion);
+        return Volatile.Read(ref entry.Row) != Entry.NoRow;
     }
 
     /// <summary>Copies an item's ID embedding ‖ representation.</summary>
@@ -339,6 +365,15 @@ public sealed class ItemCatalog
         if (version > _version)
         {
             Volatile.Write(ref _version, version);
+        }
+    }
+
+    /// <summary>After the row, so that whoever sees the new epoch sees the new row.</summary>
+    private void RaiseRowsEpoch(bool changed)
+    {
+        if (changed)
+        {
+            Volatile.Write(ref _rowsEpoch, _rowsEpoch + 1);
         }
     }
 

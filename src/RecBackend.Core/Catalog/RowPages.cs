@@ -90,6 +90,27 @@ internal sealed class RowPages(int vectors, int statistics, RowPrecision precisi
         }
     }
 
+    /// <summary>Whether the row's vectors are, bit by bit, what writing <paramref name="source"/> would make of them. For the writer alone.</summary>
+    public bool Holds(int row, ReadOnlySpan<float> source)
+    {
+        var bytes = At(row)[.._statisticsAt];
+        if (precision == RowPrecision.Single)
+        {
+            return bytes[..(vectors * sizeof(float))].SequenceEqual(MemoryMarshal.AsBytes(source));
+        }
+
+        var halves = MemoryMarshal.Cast<byte, ushort>(bytes);
+        for (var i = 0; i < source.Length; i++)
+        {
+            if (halves[i] != BitConverter.HalfToUInt16Bits((Half)Math.Max(Math.Min(source[i], LargestHalf), -LargestHalf)))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
     /// <summary>The statistics of a row, in place.</summary>
     public Span<float> Statistics(int row) => MemoryMarshal.Cast<byte, float>(At(row)[_statisticsAt..]);
 

@@ -1,4 +1,5 @@
 using System.Text;
+using RecBackend.Core.Catalog;
 using RecBackend.Core.Models;
 using RecBackend.Core.Users;
 
@@ -37,6 +38,27 @@ internal static class UserFeatureWriter
         }
 
         return null;
+    }
+
+    /// <summary>
+    /// A hash of which rows the history is read from, and in which version: while it is the same, <see cref="Write"/> would write the same history of this user.
+    /// </summary>
+    public static ulong HistoryRows(UserSnapshot user, ServingModel serving)
+    {
+        var (layout, catalog) = (serving.Layout, serving.Catalog);
+        var (length, hash) = (0, 0UL);
+        Span<byte> utf8 = stackalloc byte[EntityId.MaxBytes];
+        for (var i = 0; i < user.History.Length && length < layout.History; i++)
+        {
+            var entry = user.History[i];
+            if (ActionOf(layout, entry.Action) != 0 && catalog.TryGetRowVersion(utf8[..Encoding.UTF8.GetBytes(entry.Item, utf8)], out var version))
+            {
+                hash = IdHash.Mix(hash + (ulong)i, (ulong)version);
+                length++;
+            }
+        }
+
+        return hash;
     }
 
     private static void WriteHistory(UserSnapshot user, ServingModel serving, UserFeatures features)

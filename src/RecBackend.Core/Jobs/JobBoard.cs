@@ -1,3 +1,7 @@
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using RecBackend.Core.Storage;
+
 namespace RecBackend.Core.Jobs;
 
 /// <summary>Where a job stands.</summary>
@@ -107,11 +111,17 @@ public sealed class JobProgress
 }
 
 /// <summary>Long work that a caller starts and asks about later.</summary>
-public sealed class JobBoard(TimeProvider clock) : IAsyncDisposable
+/// <param name="clock">Clock of their times and rates.</param>
+/// <param name="log">Told of failures that nobody foresaw.</param>
+public sealed class JobBoard(TimeProvider clock, ILogger<JobBoard>? log = null) : IAsyncDisposable
 {
+    /// <summary>How many jobs may run at once: each may hold a connection to the store for as long as it takes.</summary>
+    public const int RunningJobs = 16;
+
     /// <summary>How many finished jobs are remembered.</summary>
     public const int KeptJobs = 100;
 
+    private readonly ILogger _log = log ?? NullLogger<JobBoard>.Instance;
     private readonly Lock _changing = new();
     private readonly List<Job> _jobs = [];
     private bool _closed;
@@ -119,6 +129,7 @@ public sealed class JobBoard(TimeProvider clock) : IAsyncDisposable
     /// <summary>Starts a job.</summary>
     /// <param name="kind">What it does.</param>
     /// <param name="work">The work; its token is cancelled by <see cref="Cancel"/> and at shutdown.</param>
+    /// <exception cref="OperationRefusedException"><c>overloaded</c>: <see cref="RunningJobs"/> run already.</exception>
     /// <exception cref="ObjectDisposedException">The host is shutting down.</exception>
     public JobStatus Start(string kind, Func<JobProgress, CancellationToken, Task> work)
     {
@@ -126,8 +137,13 @@ public sealed class JobBoard(TimeProvider clock) : IAsyncDisposable
         lock (_changing)
         {
             ObjectDisposedException.ThrowIf(_closed, this);
+            if (_jobs.Count(one => one.IsRunning) >= RunningJobs)
+            {
+                throw new OperationRefusedException("overloaded", $"{RunningJobs} jobs run already; wait for one to end, or cancel one.");
+            }
+
             ForgetOldest();
-            job = new Job(kind, clock);
+            job = new Job(kind, clock, _log);
             _jobs.Add(job);
             job.Run(work);
         }
@@ -184,7 +200,7 @@ public sealed class JobBoard(TimeProvider clock) : IAsyncDisposable
     }
 
 #pragma warning disable CA1001 // A cancellation source without a timer and without a wait handle holds nothing to be freed, and a late Cancel must still find it.
-    private sealed class Job(string kind, TimeProvider clock)
+    private sealed class Job(string kind, TimeProvider clock, ILogger log)
 #pragma warning restore CA1001
     {
         private readonly JobProgress _progress = new();
@@ -232,9 +248,15 @@ public sealed class JobBoard(TimeProvider clock) : IAsyncDisposable
             {
                 End(JobState.Failed, new(refusal.Code, refusal.Message));
             }
+            catch (StorageException failure)
+            {
+                log.LogError(failure, "The job {Id} ({Kind}) failed: {Code}", Id, kind, failure.Code);
+                End(JobState.Failed, new(failure.Code, failure.Message));
+            }
             catch (Exception error)
             {
-                End(JobState.Failed, new("internal_error", error.Message));
+                log.LogError(error, "The job {Id} ({Kind}) failed", Id, kind);
+                End(JobState.Failed, new("internal_error", $"The host has a defect; its log tells of it under job {Id}."));
             }
         });
 

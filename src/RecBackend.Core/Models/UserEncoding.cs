@@ -1,8 +1,10 @@
 namespace RecBackend.Core.Models;
 
-/// <summary>The outputs of a bundle's user encoder for one user, computed when the history changes and read by every ranking until then.</summary>
+/// <summary>The outputs of a bundle's user encoder for one user, computed when the history or a row of it changes and read by every ranking until then.</summary>
 public sealed class UserEncoding
 {
+    private long _rowsEpoch;
+
     /// <summary>Makes an encoding. The arrays must be pinned (<see cref="GC.AllocateArray{T}(int, bool)"/>), so that a scorer reads them in place, and are not to be changed.</summary>
     public UserEncoding(string bundle, long userVersion, float[] userState, float[] historyState)
     {
@@ -24,6 +26,16 @@ public sealed class UserEncoding
     /// <summary>[L, H] floats, row-major.</summary>
     public float[] HistoryState { get; }
 
-    /// <summary>Whether it is what <paramref name="bundle"/> would compute for a user at <paramref name="userVersion"/>.</summary>
+    /// <summary><see cref="Catalog.ItemCatalog.RowsEpoch"/> at which the history's rows were last known to be those that it was computed from.</summary>
+    internal long RowsEpoch
+    {
+        get => Volatile.Read(ref _rowsEpoch);
+        set => Volatile.Write(ref _rowsEpoch, value);
+    }
+
+    /// <summary><see cref="Features.UserFeatureWriter.HistoryRows"/> when it was computed.</summary>
+    internal ulong HistoryRows { get; set; }
+
+    /// <summary>Whether it is what <paramref name="bundle"/> would compute for a user at <paramref name="userVersion"/>, as long as the items of the history are as they were.</summary>
     public bool IsFor(string bundle, long userVersion) => Bundle == bundle && UserVersion == userVersion;
 }

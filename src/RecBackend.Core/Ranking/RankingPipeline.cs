@@ -77,7 +77,7 @@ public sealed class RankingPipeline : IRanker
 
         try
         {
-            var user = await _users.GetAsync(request.User, cancellation);
+            var user = await ReadUserAsync(request.User, request.Deadline, cancellation);
             var encoding = await _encoder.EncodeAsync(serving, user, request.Deadline, cancellation);
             ContextFeatures.Write(serving.Layout.Context, time, UserFeatureWriter.NewestEvent(user, serving), request.Context, ranking.Context);
             ranking.MarkUserRead();
@@ -90,6 +90,25 @@ public sealed class RankingPipeline : IRanker
         catch (ScoringRejectedException rejected)
         {
             return rejected.Reason == ScoringRejection.Overloaded ? FallbackReason.Overloaded : FallbackReason.DeadlineExceeded;
+        }
+    }
+
+    /// <summary>The user, from memory at once; from a store that is slow no later than the deadline.</summary>
+    private ValueTask<UserSnapshot> ReadUserAsync(string id, Deadline deadline, CancellationToken cancellation)
+    {
+        var reading = _users.GetAsync(id, cancellation);
+        return reading.IsCompleted ? reading : new(WaitAsync(reading.AsTask(), deadline, cancellation));
+    }
+
+    private async Task<UserSnapshot> WaitAsync(Task<UserSnapshot> reading, Deadline deadline, CancellationToken cancellation)
+    {
+        try
+        {
+            return await reading.WaitAsync(deadline.Left(_clock), _clock, cancellation);
+        }
+        catch (TimeoutException)
+        {
+            throw new ScoringRejectedException(ScoringRejection.DeadlineExceeded);
         }
     }
 }

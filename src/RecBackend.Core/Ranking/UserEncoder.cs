@@ -14,9 +14,30 @@ internal sealed class UserEncoder(IUserDirectory users, TimeProvider clock)
     /// <exception cref="ScoringRejectedException">There was none in time.</exception>
     public ValueTask<UserEncoding> EncodeAsync(ServingModel serving, UserSnapshot user, Deadline deadline, CancellationToken cancellation)
     {
-        var cached = user.Encoding is { } encoding && encoding.IsFor(serving.Version, user.Version) ? user.Encoding : StrangerEncoding(serving, user);
+        var cached = user.Encoding is { } encoding && encoding.IsFor(serving.Version, user.Version) && IsOfTheseRows(encoding, serving, user)
+            ? encoding
+            : StrangerEncoding(serving, user);
         Telemetry.UserEncoded(cached is not null);
         return cached is not null ? new(cached) : new(JoinAsync(serving, user, deadline, cancellation));
+    }
+
+    /// <summary>Whether the items of the history are still those that were encoded: known at once while no row changed, and else by a look at the versions of the history's rows.</summary>
+    private static bool IsOfTheseRows(UserEncoding encoding, ServingModel serving, UserSnapshot user)
+    {
+        var epoch = serving.Catalog.RowsEpoch;
+        if (encoding.RowsEpoch == epoch)
+        {
+            return true;
+        }
+
+        if (encoding.HistoryRows != UserFeatureWriter.HistoryRows(user, serving))
+        {
+            return false;
+        }
+
+        // The epoch was read before the versions: a row that changed in between is looked for again.
+        encoding.RowsEpoch = epoch;
+        return true;
     }
 
     /// <summary>Users of whom nobody knows anything differ in nothing but their names, so they share an encoding.</summary>
@@ -31,7 +52,7 @@ internal sealed class UserEncoder(IUserDirectory users, TimeProvider clock)
 
     private async Task<UserEncoding> JoinAsync(ServingModel serving, UserSnapshot user, Deadline deadline, CancellationToken cancellation)
     {
-        var run = new Run(user.Id, user.Version, serving.Version);
+        var run = new Run(user, serving, serving.Catalog.RowsEpoch);
         var task = _runs.GetOrAdd(run, _ => new(() => EncodeAsync(run, serving, user))).Value;
         try
         {
@@ -51,8 +72,12 @@ internal sealed class UserEncoder(IUserDirectory users, TimeProvider clock)
         var features = serving.RentFeatures();
         try
         {
+            // In this order: what changes on the way makes the encoding look older than it is, never newer.
+            var epoch = serving.Catalog.RowsEpoch;
+            var rows = UserFeatureWriter.HistoryRows(user, serving);
             UserFeatureWriter.Write(user, serving, features);
             var encoding = await serving.Model.EncodeUserAsync(features, user.Version, CancellationToken.None);
+            (encoding.RowsEpoch, encoding.HistoryRows) = (epoch, rows);
             users.CacheEncoding(user, encoding);
             if (IsStranger(serving, user))
             {
@@ -69,5 +94,18 @@ internal sealed class UserEncoder(IUserDirectory users, TimeProvider clock)
         }
     }
 
-    private readonly record struct Run(string User, long UserVersion, string Bundle);
+    /// <summary>What a run encodes. The user's version alone would not do: a user who was erased and came back counts from 0 again.</summary>
+    private readonly struct Run(UserSnapshot user, ServingModel serving, long rowsEpoch) : IEquatable<Run>
+    {
+        private readonly UserSnapshot _user = user;
+        private readonly ServingModel _serving = serving;
+        private readonly long _rowsEpoch = rowsEpoch;
+
+        public bool Equals(Run other) =>
+            _serving == other._serving && _rowsEpoch == other._rowsEpoch && _user.Id == other._user.Id && _user.IsSameMomentAs(other._user);
+
+        public override bool Equals(object? obj) => obj is Run other && Equals(other);
+
+        public override int GetHashCode() => HashCode.Combine(_user.Id, _user.Version, _rowsEpoch);
+    }
 }

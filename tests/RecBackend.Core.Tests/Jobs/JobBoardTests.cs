@@ -1,5 +1,6 @@
 using RecBackend.Core.Jobs;
 using RecBackend.Core.Models;
+using RecBackend.Core.Storage;
 
 namespace RecBackend.Core.Tests.Jobs;
 
@@ -38,11 +39,28 @@ public class JobBoardTests
         await using var board = new JobBoard(_clock);
         var refused = board.Start("activate", (_, _) => throw new BundleRefusedException("bundle_hash_mismatch", "ranker.onnx"));
         var conflict = board.Start("activate", (_, _) => throw new OperationRefusedException("activation_in_progress", "wait"));
+        var full = board.Start("activate", (_, _) => throw new StorageException(StorageException.Full, "No space is left."));
         var broken = board.Start("activate", (_, _) => throw new InvalidOperationException("oh"));
 
         Assert.Equal("bundle_hash_mismatch", (await EndAsync(board, refused.Id)).Failure!.Code);
         Assert.Equal("activation_in_progress", (await EndAsync(board, conflict.Id)).Failure!.Code);
-        Assert.Equal("internal_error", (await EndAsync(board, broken.Id)).Failure!.Code);
+        Assert.Equal(new JobFailure("storage_full", "No space is left."), (await EndAsync(board, full.Id)).Failure);
+        var failure = (await EndAsync(board, broken.Id)).Failure!;
+        Assert.Equal("internal_error", failure.Code);
+        Assert.DoesNotContain("oh", failure.Detail, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Only_so_many_jobs_run_at_once()
+    {
+        await using var board = new JobBoard(_clock);
+        var jobs = Enumerable.Range(0, JobBoard.RunningJobs).Select(_ => board.Start("warm", (_, cancellation) => Task.Delay(Timeout.Infinite, cancellation))).ToList();
+
+        Assert.Equal("overloaded", Assert.Throws<OperationRefusedException>(() => board.Start("warm", (_, _) => Task.CompletedTask)).Code);
+
+        board.Cancel(jobs[0].Id);
+        await EndAsync(board, jobs[0].Id);
+        Assert.Equal(JobState.Succeeded, (await EndAsync(board, board.Start("warm", (_, _) => Task.CompletedTask).Id)).State);
     }
 
     [Fact]

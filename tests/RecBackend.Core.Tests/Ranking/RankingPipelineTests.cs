@@ -163,6 +163,85 @@ public sealed class RankingPipelineTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Change_of_an_item_of_the_history_encodes_the_user_again()
+    {
+        await StartAsync(("a", 1), ("b", 2), ("c", 3));
+        await ClickAsync("u", "a");
+        await ClickAsync("u", "b");
+        (await RankAsync("c")).Dispose();
+
+        await _writer.UpsertAsync([Item("a", 9)], CancellationToken.None);
+        (await RankAsync("c")).Dispose();
+        Assert.Equal(2, _model.UserEncodings);
+
+        await _engine.SetRepresentationsAsync([new("b", new("bundle-1", [1, 7, 7, 7], RepresentationSource.External), null)], CancellationToken.None);
+        (await RankAsync("c")).Dispose();
+        Assert.Equal(3, _model.UserEncodings);
+
+        await _engine.DeleteAsync(["b"], CancellationToken.None);
+        (await RankAsync("c")).Dispose();
+        Assert.Equal(4, _model.UserEncodings);
+
+        await _writer.UpsertAsync([Item("b", 2)], CancellationToken.None);
+        (await RankAsync("c")).Dispose();
+        Assert.Equal(5, _model.UserEncodings);
+        (await RankAsync("c")).Dispose();
+        Assert.Equal(5, _model.UserEncodings);
+    }
+
+    [Fact]
+    public async Task Changes_that_leave_the_history_as_it_was_encode_nobody_again()
+    {
+        await StartAsync(("a", 1), ("b", 2), ("c", 3));
+        await ClickAsync("u", "a");
+        (await RankAsync("c")).Dispose();
+        using var lease = _models.Lease();
+        var epoch = lease.Catalog.RowsEpoch;
+
+        await _writer.UpsertAsync([Item("new", 4)], CancellationToken.None);
+        await ClickAsync("other", "a");
+        await _engine.SetRepresentationsAsync([new("b", new("bundle-2", [0, 0, 0, 0], RepresentationSource.Computed), null)], CancellationToken.None);
+        Assert.Equal(epoch, lease.Catalog.RowsEpoch);
+        await _writer.UpsertAsync([Item("b", 9)], CancellationToken.None);
+        await _engine.DeleteAsync(["c"], CancellationToken.None);
+        Assert.Equal(epoch + 2, lease.Catalog.RowsEpoch);
+
+        (await RankAsync("b")).Dispose();
+        Assert.Equal(1, _model.UserEncodings);
+    }
+
+    [Fact]
+    public async Task User_who_was_erased_and_came_back_does_not_share_the_encoding_of_the_one_before()
+    {
+        await StartAsync(("a", 1), ("b", 2));
+        await ClickAsync("u", "a");
+        var gate = new TaskCompletionSource();
+        _model.UserGate = gate.Task;
+        var before = RankAsync("a").AsTask();
+        await _engine.EraseAsync("u", CancellationToken.None);
+        await ClickAsync("u", "b");
+        var after = RankAsync("a").AsTask();
+        gate.SetResult();
+
+        (await before).Dispose();
+        (await after).Dispose();
+        Assert.Equal(2, _model.UserEncodings);
+    }
+
+    [Fact]
+    public async Task Slow_read_of_the_user_is_answered_by_the_fallback_at_the_deadline()
+    {
+        await StartAsync(("a", 1));
+        var gate = new TaskCompletionSource();
+        _engine.UserGate = gate.Task;
+
+        using var ranking = await RankAsync(new RankRequest { Deadline = Deadline.After(TimeSpan.FromMilliseconds(1), _clock) }, "a");
+
+        Assert.Equal((RankingMode.Fallback, FallbackReason.DeadlineExceeded), (ranking.Mode, ranking.Reason));
+        gate.SetResult();
+    }
+
+    [Fact]
     public async Task Rankings_of_one_user_that_come_together_share_one_encoding()
     {
         await StartAsync(("a", 1));

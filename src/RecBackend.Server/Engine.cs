@@ -16,12 +16,12 @@ internal sealed class Engine : IAsyncDisposable
     private readonly EmbeddedEngine _storage;
     private readonly JobBoard _jobs;
 
-    private Engine(EmbeddedEngine storage, ScoringRuntime scoring, IBundleStore bundles, ServerOptions options, TimeProvider clock)
+    private Engine(EmbeddedEngine storage, ScoringRuntime scoring, IBundleStore bundles, ServerOptions options, TimeProvider clock, ILoggerFactory loggers)
     {
         (_storage, _scoring, Bundles) = (storage, scoring, bundles);
         var settings = new ModelDirectoryOptions { Precision = options.Precision, EncodeBatch = options.Scoring.EncodingBatch };
-        Models = new ModelDirectory(bundles, storage.Items, storage.Changes, settings);
-        _jobs = new JobBoard(clock);
+        Models = new ModelDirectory(bundles, storage.Items, storage.Changes, settings, loggers.CreateLogger<ModelDirectory>());
+        _jobs = new JobBoard(clock, loggers.CreateLogger<JobBoard>());
         Writer = new ItemWriter(storage.Items, Models, new ItemLimits());
         Ranker = new RankingPipeline(Models, storage.Users, clock);
     }
@@ -51,7 +51,7 @@ internal sealed class Engine : IAsyncDisposable
             var settings = new EmbeddedOptions { Directory = options.State, UserCacheBytes = (long)options.UserCacheMiB << 20 };
             storage = await EmbeddedEngine.OpenAsync(settings, clock, loggers.CreateLogger<EmbeddedEngine>(), progress: null, cancellation);
             var bundles = new FileBundleStore(options.State, scoring, loggers.CreateLogger<FileBundleStore>());
-            return new Engine(storage, scoring, bundles, options, clock);
+            return new Engine(storage, scoring, bundles, options, clock, loggers);
         }
         catch
         {

@@ -16,10 +16,12 @@ internal sealed class EngineStarter(
     {
         try
         {
-            await TellingAsync("Filling the catalogue", progress => engine.Models.StartAsync(progress, stoppingToken), stoppingToken);
+            await TellingAsync("Filling the catalogue", progress => engine.Models.StartAsync(progress, stoppingToken));
             if (engine.Models.Status.Problem is { } problem)
             {
-                log.LogError("The bundle that was active cannot be loaded; rankings are answered by the fallback. {Code}: {Reason}", problem.Code, problem.Message);
+                log.LogError(
+                    "A bundle that was active cannot be loaded; rankings are answered by {Model}. {Code}: {Reason}",
+                    engine.Models.Status.Active ?? "the fallback", problem.Code, problem.Message);
             }
 
             start.Complete();
@@ -46,20 +48,29 @@ internal sealed class EngineStarter(
     {
         await using var zip = await BundleZip.OpenAsync(bundle, cancellation);
         var added = await engine.Bundles.AddAsync(zip, cancellation);
-        if (engine.Models.Status.Active == added.Version)
+        var status = engine.Models.Status;
+        if (status.Active == added.Version)
         {
             return;
         }
 
-        await TellingAsync($"Activating {added.Version}", progress => engine.Models.ActivateAsync(added.Version, progress, cancellation), cancellation);
+        if (status.Previous == added.Version)
+        {
+            log.LogWarning("The configured bundle {Bundle} was active and {Active} took its place since; it is left so. Activate it by a call if it is to answer again", added.Version, status.Active);
+            return;
+        }
+
+        await TellingAsync($"Activating {added.Version}", progress => engine.Models.ActivateAsync(added.Version, progress, cancellation));
     }
 
     /// <summary>Runs <paramref name="work"/> and logs its progress.</summary>
-    private async Task TellingAsync(string what, Func<JobProgress, Task> work, CancellationToken cancellation)
+    private async Task TellingAsync(string what, Func<JobProgress, Task> work)
     {
         var progress = new JobProgress();
         var running = work(progress);
-        while (await Task.WhenAny(running, Task.Delay(TellEvery, cancellation)) != running)
+
+        // The delay is not cancelled: it would end at once, again and again, until the work has noticed that it should stop.
+        while (await Task.WhenAny(running, Task.Delay(TellEvery, CancellationToken.None)) != running)
         {
             log.LogInformation("{What}: {Done} of {Total} items", what, progress.Done, progress.Total);
         }

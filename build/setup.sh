@@ -71,6 +71,7 @@ TEXT
   local start=$EPOCHREALTIME
   setup
   if $gpu; then setup_gpu; fi
+  rm -f "$stamps/image-libraries-missing" # asked for by name: try again
   install_image_libraries
   say "set up, $(solution), in $(seconds_since "$start") s"
 }
@@ -200,10 +201,13 @@ install_image_libraries() {
   local libraries
   libraries=$(ldconfig -p 2>/dev/null || /sbin/ldconfig -p 2>/dev/null || true)
   [[ $libraries == *libturbojpeg.so.0* && $libraries == *libpng16.so.16* ]] && return
-  if can_apt; then
+  # Once: where apt has failed it would fail again at every start, after a while.
+  if can_apt && [[ ! -f $stamps/image-libraries-missing ]]; then
     step "installing libturbojpeg0 and libpng16-16" apt_install libturbojpeg0 libpng16-16 && return
+    mkdir -p "$stamps"
+    touch "$stamps/image-libraries-missing"
   fi
-  say "libturbojpeg.so.0 or libpng16.so.16 is missing: images of items will be refused (on Debian: apt-get install libturbojpeg0 libpng16-16)"
+  say "libturbojpeg.so.0 or libpng16.so.16 is missing: images of items will be refused (on Debian: apt-get install libturbojpeg0 libpng16-16; rec setup tries again)"
 }
 
 can_apt() { [[ $(id -u) == 0 && -f /etc/debian_version ]] && command -v apt-get >/dev/null; }

@@ -39,7 +39,15 @@ wanted_test() {
 # The summary counts from the result files; a runner that ends badly, or writes none, leaves a `.broken` file that counts as a failure.
 run_dotnet_tests() {
   local name=$1 assembly=$2
-  [[ -f $root/tests/$name/obj/project.assets.json ]] || return 0 # not part of the solution that can be restored here
+  if [[ ! -f $root/tests/$name/obj/project.assets.json ]]; then
+    # Rightly so where the whole solution cannot be restored; else it was forgotten in the solution.
+    if [[ $(solution) == *.slnf ]]; then
+      echo "not part of $(solution), which is what can be restored here" >"$results/$name.left_out"
+    else
+      echo "$name is not part of $(solution): add it with dotnet sln add tests/$name" >"$results/$name.broken"
+    fi
+    return
+  fi
   say "testing $name ..."
   dotnet test "$assembly" --results-directory "$results" --logger "trx;LogFileName=$name.trx" --logger "console;verbosity=quiet" \
     --blame-hang-timeout 10m --blame-hang-dump-type none >"$results/$name.log" 2>&1 || echo "exit code $?" >"$results/$name.status"

@@ -2,7 +2,7 @@
 
 Reads `*.trx` (VSTest) and `*.xml` (JUnit) of a folder, prints each failure and each reason for skipping, and last
 `N passed, N failed, N skipped`. A runner that broke before it wrote results (`*.broken`), or that ended with an error
-although no test of it failed (`*.status`), counts as one failure.
+although no test of it failed (`*.status`), counts as one failure; one that could not be built here (`*.left_out`), as one skipped.
 """
 
 import sys
@@ -65,6 +65,9 @@ def main(folder: Path) -> int:
         for path in results:
             (read_trx if path.suffix == ".trx" else read_junit)(path, summary)
         broken, status = folder / f"{runner}.broken", folder / f"{runner}.status"
+        left_out = folder / f"{runner}.left_out"
+        if left_out.exists():
+            summary.add(runner, "skipped", left_out.read_text())
         if broken.exists():
             summary.add(f"{runner} did not run", "failed", broken.read_text(errors="replace"))
         elif status.exists() and not summary.failures:

@@ -52,7 +52,7 @@ internal static class EvalCommand
         var source = new EventSource(data.ComputeFingerprint());
         if (!skipLoad)
         {
-            await RequireNoHistoryAsync(client, rows[split.FirstRanked > 0 ? 0 : split.FirstRanked].User, cancellation);
+            await RequireNoHistoryAsync(client, rows, cancellation);
             await LoadAsync(client, data, rows, split, source, cancellation);
         }
 
@@ -76,12 +76,15 @@ internal static class EvalCommand
         await HistoryLoader.LoadAsync(client, data.Events, rows, split, source, 0, _ => { }, cancellation);
     }
 
-    private static async Task RequireNoHistoryAsync(RecBackendClient client, string user, CancellationToken cancellation)
+    private static async Task RequireNoHistoryAsync(RecBackendClient client, List<EventRow> rows, CancellationToken cancellation)
     {
-        if (await client.GetUserAsync(user, cancellation) is { Impressions: > 0 })
+        foreach (var user in rows.Select(row => row.User).Distinct(StringComparer.Ordinal).Take(CheckedUsers))
         {
-            throw new CommandException(
-                $"the server knows events of user {user} already: pass --skip-load if it was started with this data, or start one with an empty --state");
+            if (await client.GetUserAsync(user, cancellation) is { Impressions: > 0 })
+            {
+                throw new CommandException(
+                    $"the server knows events of user {user} already: pass --skip-load if it was started with this data, or start one with an empty --state");
+            }
         }
     }
 

@@ -7,6 +7,7 @@ using RecBackend.Http;
 using RecBackend.Http.Authentication;
 using RecBackend.Http.Metrics;
 using RecBackend.Http.Problems;
+using RecBackend.Http.Wire;
 using Yarp.ReverseProxy.Configuration;
 using Yarp.ReverseProxy.Health;
 
@@ -27,6 +28,7 @@ internal static class GatewayHost
         var limits = HttpLimits.Read(configuration);
         services
             .AddSingleton(TimeProvider.System)
+            .AddSingleton(limits)
             .AddApiKeys(configuration, new ApiKeyPolicy(configuration.GetValue("RecBackend:Development", false)))
             .AddAdmission(limits)
             .AddTelemetry(configuration, "recbackend-gateway")
@@ -40,6 +42,7 @@ internal static class GatewayHost
         var app = builder.Build();
         app.UseMiddleware<RequestIdMiddleware>();
         app.UseProblems();
+        app.UsePlainTargets();
         app.UseRouting();
         app.UseApiKeys();
         app.UseRateLimiter();
@@ -51,6 +54,7 @@ internal static class GatewayHost
         app.MapPrometheus();
         app.MapReverseProxy(proxy =>
         {
+            proxy.UseMiddleware<RankTimeoutMiddleware>();
             proxy.UseMiddleware<ConnectRetryMiddleware>();
             proxy.UseLoadBalancing();
             proxy.UsePassiveHealthChecks();

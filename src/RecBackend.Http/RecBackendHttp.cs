@@ -58,6 +58,7 @@ public static class RecBackendHttp
     public static WebApplication MapRecBackend(this WebApplication app)
     {
         app.UseProblems();
+        app.UsePlainTargets();
         app.UseRouting();
         app.UseApiKeys();
         app.UseMiddleware<EngineStartMiddleware>();
@@ -104,7 +105,6 @@ public static class RecBackendHttp
         ingest.MapPost("/v1/users/batch", users.PutBatchAsync).Body(limits.Stream)
             .Describe("Replaces the attributes of users, one a line").TakesBatch<UserBody>().Gives<BatchReply>();
         ingest.MapGet("/v1/users/{id}", users.GetAsync).Describe("Tells what is stored of a user").Gives<UserReply>();
-        ingest.MapDelete("/v1/users/{id}", users.EraseAsync).Describe("Forgets a user").GivesNothing();
     }
 
     private static void MapAdmin(this WebApplication app)
@@ -116,6 +116,7 @@ public static class RecBackendHttp
             services.GetRequiredService<ModelsEndpoint>(), services.GetRequiredService<ClusterEndpoint>());
         var admin = app.MapGroup("").Admit(ApiScope.Admin, ApiScope.Admin);
 
+        admin.MapDelete("/v1/users/{id}", services.GetRequiredService<UsersEndpoint>().EraseAsync).Describe("Forgets a user").GivesNothing();
         admin.MapPost("/v1/warm", warm.WarmAsync).Body(limits.Body)
             .Describe("Computes representations again, or those that are missing").Takes<WarmBody>(optional: true).Gives<JobReply>(StatusCodes.Status202Accepted);
         admin.MapGet("/v1/jobs", jobs.ListAsync).Describe("Lists the jobs").Gives<JobListReply>();

@@ -1,3 +1,6 @@
+using System.Buffers;
+using RecBackend.Core.Storage;
+
 namespace RecBackend.Http;
 
 /// <summary>What a host tells the endpoints about itself.</summary>
@@ -9,12 +12,77 @@ public sealed record RecBackendHttpOptions
     /// <summary>Folder for uploads that are being checked; of the same disk as the state, because they are of its size.</summary>
     public string TemporaryFolder { get; init; } = Path.GetTempPath();
 
-    /// <summary>A new file that is gone when it is closed.</summary>
+    /// <summary>A new file that is gone when it is closed, or when the process ends, however it ends.</summary>
+    /// <exception cref="StorageException">It cannot be made.</exception>
     internal FileStream OpenTemporaryFile()
     {
-        Directory.CreateDirectory(TemporaryFolder);
-        return new FileStream(
-            Path.Combine(TemporaryFolder, Path.GetRandomFileName()),
-            FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, bufferSize: 64 * 1024, FileOptions.DeleteOnClose | FileOptions.Asynchronous);
+        var path = Path.Combine(TemporaryFolder, Path.GetRandomFileName());
+        try
+        {
+            Directory.CreateDirectory(TemporaryFolder);
+            var file = new FileStream(path, FileMode.CreateNew, FileAccess.ReadWrite, FileShare.None, bufferSize: 0, FileOptions.DeleteOnClose | FileOptions.Asynchronous);
+            if (!OperatingSystem.IsWindows())
+            {
+                // Unix keeps what is open and has no name, and frees it with the process. Deletion on close is nothing that a killed process does.
+                File.Delete(path);
+            }
+
+            return file;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw Failure(e);
+        }
+    }
+
+    /// <summary>Writes all of <paramref name="body"/> to a temporary file.</summary>
+    /// <returns>The file, at its beginning.</returns>
+    /// <exception cref="StorageException">The disk is full or does not work. A body that breaks off fails with its own exception.</exception>
+    internal async Task<FileStream> SpoolAsync(Stream body, CancellationToken cancellation)
+    {
+        var file = OpenTemporaryFile();
+        var buffer = ArrayPool<byte>.Shared.Rent(128 * 1024);
+        try
+        {
+            for (int read; (read = await body.ReadAsync(buffer, cancellation)) > 0;)
+            {
+                await WriteAsync(file, buffer.AsMemory(0, read), cancellation);
+            }
+
+            file.Position = 0;
+            return file;
+        }
+        catch
+        {
+            await file.DisposeAsync();
+            throw;
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(buffer);
+        }
+    }
+
+    /// <summary>Writes <paramref name="bytes"/>.</summary>
+    /// <exception cref="StorageException">The disk is full or does not work.</exception>
+    internal static async Task WriteAsync(FileStream file, ReadOnlyMemory<byte> bytes, CancellationToken cancellation)
+    {
+        try
+        {
+            await file.WriteAsync(bytes, cancellation);
+        }
+        catch (IOException e)
+        {
+            throw Failure(e);
+        }
+    }
+
+    private static StorageException Failure(Exception e)
+    {
+        const int NoSpaceOnUnix = 28;
+        const int NoSpaceOnWindows = unchecked((int)0x80070070);
+        return e.HResult is NoSpaceOnUnix or NoSpaceOnWindows
+            ? new StorageException(StorageException.Full, "The disk is full: the upload was not taken.", e)
+            : new StorageException(StorageException.Unavailable, "The folder for uploads cannot be written: the upload was not taken.", e);
     }
 }

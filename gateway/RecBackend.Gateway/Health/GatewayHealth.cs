@@ -8,17 +8,17 @@ namespace RecBackend.Gateway.Health;
 /// <summary><c>/healthz</c> of the gateway itself: ready when a host is that ranks.</summary>
 internal sealed class GatewayHealth(IProxyStateLookup proxy)
 {
-    /// <summary>Answers 200 if a host is ready, else 503, with what is known of each.</summary>
+    /// <summary>Answers 200 if a host is ready, else 503, with what is known of each. Hosts go by the names that the configuration gives them: anybody may ask, and addresses are not for anybody.</summary>
     public IResult Ready()
     {
         var hosts = proxy.GetClusters()
             .OrderByDescending(cluster => cluster.ClusterId == ApiClusters.Rank)
             .SelectMany(cluster => cluster.Destinations.Values)
-            .DistinctBy(host => host.Model.Config.Address)
+            .DistinctBy(host => host.DestinationId)
             .ToList();
         var ready = hosts.Any(IsReady);
         return Results.Json(
-            new { status = ready ? "ready" : "not_ready", hosts = hosts.ToDictionary(host => host.Model.Config.Address, Words) },
+            new { status = ready ? "ready" : "not_ready", hosts = hosts.ToDictionary(host => host.DestinationId, Words) },
             statusCode: ready ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable);
     }
 

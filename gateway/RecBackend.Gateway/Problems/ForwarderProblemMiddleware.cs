@@ -25,7 +25,7 @@ internal sealed class ForwarderProblemMiddleware(RequestDelegate next)
 
         switch (error)
         {
-            case ForwarderError.RequestTimedOut or ForwarderError.RequestCanceled:
+            case ForwarderError.RequestTimedOut or ForwarderError.RequestCanceled or ForwarderError.RequestBodyCanceled:
                 return new Problem(ProblemCode.UpstreamTimeout, "The host did not answer within the time of this call.");
             case ForwarderError.NoAvailableDestinations or ForwarderError.Request or ForwarderError.ResponseHeaders:
                 context.Response.Headers.RetryAfter = "1";

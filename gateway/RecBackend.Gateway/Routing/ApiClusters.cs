@@ -15,15 +15,15 @@ internal static class ApiClusters
     /// <summary>Cluster of everything else.</summary>
     public const string Bulk = "bulk";
 
-    // Longer than any ranking's own time, which ends it first and with a better word.
-    private static readonly TimeSpan RankSilence = TimeSpan.FromSeconds(40);
+    // Longer than any ranking's own time by this, which so ends it first and with a better word.
+    private static readonly TimeSpan BeyondRanking = TimeSpan.FromSeconds(10);
 
     // An activation with ?wait=true says nothing until it is done.
     private static readonly TimeSpan BulkSilence = TimeSpan.FromMinutes(15);
 
-    /// <summary>Both clusters over <paramref name="destinations"/>.</summary>
-    public static IReadOnlyList<ClusterConfig> All(IReadOnlyDictionary<string, DestinationConfig> destinations) =>
-        [Cluster(Rank, destinations, RankSilence), Cluster(Bulk, destinations, BulkSilence)];
+    /// <summary>Both clusters over <paramref name="destinations"/>; no ranking takes more than <paramref name="longestRanking"/>.</summary>
+    public static IReadOnlyList<ClusterConfig> All(IReadOnlyDictionary<string, DestinationConfig> destinations, TimeSpan longestRanking) =>
+        [Cluster(Rank, destinations, longestRanking + BeyondRanking), Cluster(Bulk, destinations, BulkSilence)];
 
     private static ClusterConfig Cluster(string id, IReadOnlyDictionary<string, DestinationConfig> destinations, TimeSpan silence) => new()
     {

@@ -1,3 +1,4 @@
+using System.Globalization;
 using RecBackend.Http;
 using RecBackend.Http.Authentication;
 using RecBackend.Http.Configuration;
@@ -11,29 +12,27 @@ internal static class ApiRoutes
     /// <summary>Name of the metadata entry that holds a route's scopes, as <see cref="ApiScope"/> reads them.</summary>
     public const string ScopeKey = "Scope";
 
+    /// <summary>Name of the metadata entry that holds the milliseconds of a ranking, as <see cref="RankTimeoutMiddleware"/> reads them.</summary>
+    public const string RankTimeoutKey = "RankTimeoutMs";
+
     // What one entry, or a read, may take: it is made of milliseconds, and waits for a disk at worst.
     private const int EntrySeconds = 15;
 
     // A batch, a bundle or an activation takes as long as it has work; a stuck one ends by its cluster's activity timeout.
     private const int BulkSeconds = 3600;
 
-    /// <summary>The routes. <c>Gateway:RankTimeoutMs</c> is how long a ranking may take in all.</summary>
+    /// <summary>The routes. <c>Gateway:RankTimeoutMs</c> is how long a ranking may take in all, unless its <c>Request-Timeout-Ms</c> asks for more.</summary>
     public static IReadOnlyList<RouteConfig> All(HttpLimits limits, IConfiguration configuration)
     {
-        // Forty times what a ranking should take; the host's own deadline (1 s) has answered with the fallback long before, unless the host is gone.
-        var rank = configuration.GetValue("Gateway:RankTimeoutMs", 2_000);
-        if (rank < 1)
-        {
-            throw new ConfigurationException("Gateway:RankTimeoutMs", "must be at least 1.");
-        }
-
+        var rank = RankTimeoutMs(configuration);
         return
         [
-            Route("rank", "/v1/rank", ["POST"], ApiScope.Rank, ApiScope.Rank, TimeSpan.FromMilliseconds(rank), limits.RankBody, ApiClusters.Rank),
+            Rank(rank, limits.RankBody),
             Route("item-read", "/v1/items/{id}", ["GET"], ApiScope.Rank | ApiScope.Ingest, ApiScope.Ingest, EntrySeconds, limits.Body),
             Route("item", "/v1/items/{id}", ["PUT", "DELETE"], ApiScope.Ingest, ApiScope.Ingest, EntrySeconds, limits.Body),
             Route("item-embedding", "/v1/items/{id}/embedding", ["PUT"], ApiScope.Ingest, ApiScope.Ingest, EntrySeconds, limits.Body),
-            Route("user", "/v1/users/{id}", ["GET", "PUT", "DELETE"], ApiScope.Ingest, ApiScope.Ingest, EntrySeconds, limits.Body),
+            Route("user", "/v1/users/{id}", ["GET", "PUT"], ApiScope.Ingest, ApiScope.Ingest, EntrySeconds, limits.Body),
+            Route("user-erasure", "/v1/users/{id}", ["DELETE"], ApiScope.Admin, ApiScope.Admin, EntrySeconds, limits.Body),
             Route("events", "/v1/events", ["POST"], ApiScope.Ingest, ApiScope.Ingest, BulkSeconds, limits.Stream),
             Route("item-batch", "/v1/items/batch", ["POST"], ApiScope.Ingest, ApiScope.Ingest, BulkSeconds, limits.Stream),
             Route("user-batch", "/v1/users/batch", ["POST"], ApiScope.Ingest, ApiScope.Ingest, BulkSeconds, limits.Stream),
@@ -43,12 +42,33 @@ internal static class ApiRoutes
         ];
     }
 
+    /// <summary>The longest time that the gateway waits for a ranking.</summary>
+    public static TimeSpan LongestRanking(HttpLimits limits, IConfiguration configuration) =>
+        TimeSpan.FromMilliseconds(Math.Max(RankTimeoutMs(configuration), limits.RankTimeoutMaxMs + RankTimeoutMiddleware.Slack));
+
+    private static int RankTimeoutMs(IConfiguration configuration)
+    {
+        // Forty times what a ranking should take; the host's own deadline (1 s) has answered with the fallback long before, unless the host is gone.
+        var milliseconds = configuration.GetValue("Gateway:RankTimeoutMs", 2_000);
+        return milliseconds >= 1 ? milliseconds : throw new ConfigurationException("Gateway:RankTimeoutMs", "must be at least 1.");
+    }
+
+    // Without a timeout of its own: how long a ranking may take is up to its caller, and a route's timeout is one for all.
+    private static RouteConfig Rank(int milliseconds, long body)
+    {
+        var route = Route("rank", "/v1/rank", ["POST"], ApiScope.Rank, ApiScope.Rank, timeout: null, body, ApiClusters.Rank);
+        return route with
+        {
+            Metadata = new Dictionary<string, string>(route.Metadata!) { [RankTimeoutKey] = milliseconds.ToString(CultureInfo.InvariantCulture) },
+        };
+    }
+
     private static RouteConfig Route(
         string id, string path, string[]? methods, ApiScope scope, ApiScope kind, int seconds, long body) =>
         Route(id, path, methods, scope, kind, TimeSpan.FromSeconds(seconds), body, ApiClusters.Bulk);
 
     private static RouteConfig Route(
-        string id, string path, string[]? methods, ApiScope scope, ApiScope kind, TimeSpan timeout, long body, string cluster) => new()
+        string id, string path, string[]? methods, ApiScope scope, ApiScope kind, TimeSpan? timeout, long body, string cluster) => new()
         {
             RouteId = id,
             ClusterId = cluster,

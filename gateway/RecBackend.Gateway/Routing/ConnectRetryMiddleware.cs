@@ -4,7 +4,7 @@ using Yarp.ReverseProxy.Forwarder;
 namespace RecBackend.Gateway.Routing;
 
 /// <summary>
-/// Sends a request to another host if the first one does not accept the connection. Nothing was sent then, so it is safe for every call; any later failure is the caller's to repeat,
+/// Sends a request to another host if the first one does not accept the connection, or not in time. Nothing was sent then, so it is safe for every call; any later failure is the caller's to repeat,
 /// who knows that events, items and rankings may be sent twice.
 /// </summary>
 internal sealed class ConnectRetryMiddleware(RequestDelegate next)
@@ -26,6 +26,12 @@ internal sealed class ConnectRetryMiddleware(RequestDelegate next)
         await next(context);
     }
 
-    private static bool IsRefusal(IForwarderErrorFeature? error) =>
-        error is { Error: ForwarderError.Request, Exception: HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError, InnerException: SocketException } };
+    private static bool IsRefusal(IForwarderErrorFeature? error) => error switch
+    {
+        { Error: ForwarderError.Request, Exception: HttpRequestException { HttpRequestError: HttpRequestError.ConnectionError, InnerException: SocketException } } => true,
+
+        // ConnectTimeout comes as a cancellation with this inside. Silence after the connection, and the end of the call's time, come without it.
+        { Error: ForwarderError.RequestTimedOut, Exception: OperationCanceledException { InnerException: TimeoutException } } => true,
+        _ => false,
+    };
 }

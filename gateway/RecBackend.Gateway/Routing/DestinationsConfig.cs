@@ -61,7 +61,7 @@ internal sealed class DestinationsConfig : IProxyConfigProvider, IDisposable
         }
 
         return destinations.Count > 0
-            ? new Snapshot(ApiRoutes.All(_limits, _configuration), ApiClusters.All(destinations))
+            ? new Snapshot(ApiRoutes.All(_limits, _configuration), ApiClusters.All(destinations, ApiRoutes.LongestRanking(_limits, _configuration)))
             : throw new ConfigurationException("Gateway:Destinations", "is empty; Gateway:Destinations:0 is the URL of a host.");
     }
 

@@ -1,4 +1,4 @@
-using Microsoft.AspNetCore.Http.Features;
+using RecBackend.Http.Wire;
 using Yarp.ReverseProxy.Transforms;
 using Yarp.ReverseProxy.Transforms.Builder;
 
@@ -9,6 +9,8 @@ namespace RecBackend.Gateway.Routing;
 /// </summary>
 internal sealed class ExactPathTransform : ITransformProvider
 {
+    private static readonly UriCreationOptions AsWritten = new() { DangerousDisablePathAndQueryCanonicalization = true };
+
     public void ValidateRoute(TransformRouteValidationContext context)
     {
     }
@@ -26,12 +28,8 @@ internal sealed class ExactPathTransform : ITransformProvider
 
         context.AddRequestTransform(static transform =>
         {
-            var target = transform.HttpContext.Features.Get<IHttpRequestFeature>()!.RawTarget;
-            if (target.StartsWith('/'))
-            {
-                transform.ProxyRequest.RequestUri = new Uri(transform.DestinationPrefix.TrimEnd('/') + target);
-            }
-
+            // What was checked here must be what arrives there: the URI is not to tidy up the path.
+            transform.ProxyRequest.RequestUri = new Uri(transform.DestinationPrefix.TrimEnd('/') + RawTarget.PathAndQuery(transform.HttpContext), AsWritten);
             return default;
         });
     }

@@ -2,12 +2,13 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using RecBackend.Http.Problems;
 
 namespace RecBackend.Http.Authentication;
 
 /// <summary>Lets a request through if its key has the scope that the endpoint asks for. Runs after routing. The server and the gateway use the same one.</summary>
-internal sealed class ApiKeyMiddleware(RequestDelegate next, ApiKeyRing keys, OpenAccess access)
+internal sealed class ApiKeyMiddleware(RequestDelegate next, ApiKeys keys, OpenAccess access)
 {
     private const string Bearer = "Bearer ";
 
@@ -22,15 +23,16 @@ internal sealed class ApiKeyMiddleware(RequestDelegate next, ApiKeyRing keys, Op
         }
 
         var required = (endpoint.Metadata.GetMetadata<ScopeRequirement>() ?? Strictest).Scope;
-        if (required == ApiScope.None || access.IsOpen)
+        var ring = keys.Current;
+        if (required == ApiScope.None || access.IsOpenWith(ring))
         {
             return next(context);
         }
 
-        return Refusal(context, required) is { } problem ? problem.WriteAsync(context) : next(context);
+        return Refusal(context, ring, required) is { } problem ? problem.WriteAsync(context) : next(context);
     }
 
-    private Problem? Refusal(HttpContext context, ApiScope required)
+    private static Problem? Refusal(HttpContext context, ApiKeyRing keys, ApiScope required)
     {
         if (keys.IsEmpty)
         {
@@ -61,13 +63,16 @@ internal sealed class ApiKeyMiddleware(RequestDelegate next, ApiKeyRing keys, Op
 /// <summary>Adds the key check to a host.</summary>
 public static class ApiKeyExtensions
 {
-    /// <summary>Registers the keys of <c>RecBackend:Keys</c>.</summary>
+    /// <summary>Registers the keys of <c>RecBackend:Keys</c>, those of now and those of later changes.</summary>
     /// <exception cref="Configuration.ConfigurationException">A key's entry is not usable.</exception>
-    public static IServiceCollection AddApiKeys(this IServiceCollection services, IConfiguration configuration, ApiKeyPolicy policy) =>
-        services
-            .AddSingleton(ApiKeyRing.Read(configuration.GetSection("RecBackend:Keys")))
+    public static IServiceCollection AddApiKeys(this IServiceCollection services, IConfiguration configuration, ApiKeyPolicy policy)
+    {
+        var first = ApiKeys.Read(configuration);
+        return services
+            .AddSingleton(provider => new ApiKeys(first, configuration, provider.GetRequiredService<ILogger<ApiKeys>>()))
             .AddSingleton(policy)
             .AddSingleton<OpenAccess>();
+    }
 
     /// <summary>Checks keys from here on. To be placed after routing.</summary>
     public static IApplicationBuilder UseApiKeys(this IApplicationBuilder app) => app.UseMiddleware<ApiKeyMiddleware>();

@@ -4,7 +4,7 @@ using RecBackend.Http.Configuration;
 namespace RecBackend.Http.Authentication;
 
 /// <summary>
-/// The keys that a host accepts, read once from <c>RecBackend:Keys</c>: each entry has a <c>Hash</c>, as <c>rec keys create</c> prints it, and <c>Scopes</c>, a list or one text with commas.
+/// The keys that a host accepts at one time, as <c>RecBackend:Keys</c> names them: each entry has a <c>Hash</c>, as <c>rec keys create</c> prints it, and <c>Scopes</c>, a list or one text with commas.
 /// </summary>
 internal sealed class ApiKeyRing
 {

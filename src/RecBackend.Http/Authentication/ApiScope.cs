@@ -10,10 +10,10 @@ public enum ApiScope
     /// <summary>Rank, and read items.</summary>
     Rank = 1,
 
-    /// <summary>Write events, items, users and embeddings.</summary>
+    /// <summary>Write events, items, users' attributes and embeddings, and read them. Not to erase a user, which nothing brings back.</summary>
     Ingest = 2,
 
-    /// <summary>Everything, models, warming, jobs and erasure included.</summary>
+    /// <summary>Everything, models, warming, jobs and the erasure of users included.</summary>
     Admin = 4,
 }
 

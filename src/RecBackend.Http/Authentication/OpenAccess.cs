@@ -5,12 +5,12 @@ using Microsoft.AspNetCore.Hosting.Server.Features;
 namespace RecBackend.Http.Authentication;
 
 /// <summary>The one case in which no key is asked for: none is configured, the host is in development mode, and every address it listens on is loopback.</summary>
-internal sealed class OpenAccess(ApiKeyRing keys, ApiKeyPolicy policy, IServer server)
+internal sealed class OpenAccess(ApiKeyPolicy policy, IServer server)
 {
-    private readonly Lazy<bool> _isOpen = new(() => keys.IsEmpty && policy.Development && ListensOnLoopbackOnly(server));
+    private readonly Lazy<bool> _mayBeOpen = new(() => policy.Development && ListensOnLoopbackOnly(server));
 
-    /// <summary>Whether it is that case. The addresses are known once the first request is in, and do not change after.</summary>
-    public bool IsOpen => _isOpen.Value;
+    /// <summary>Whether it is that case with <paramref name="keys"/>. The addresses are known once the first request is in, and do not change after.</summary>
+    public bool IsOpenWith(ApiKeyRing keys) => keys.IsEmpty && _mayBeOpen.Value;
 
     private static bool ListensOnLoopbackOnly(IServer server)
     {

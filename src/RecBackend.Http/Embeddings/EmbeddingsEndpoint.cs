@@ -46,8 +46,7 @@ internal sealed class EmbeddingsEndpoint(ItemWriter writer, HttpLimits limits, R
     private async ValueTask<BatchReply> PutTableAsync(HttpContext context)
     {
         // The format puts the vectors before their IDs, so the table is read from disk and not from the wire.
-        await using var file = options.OpenTemporaryFile();
-        await context.Request.Body.CopyToAsync(file, context.RequestAborted);
+        await using var file = await options.SpoolAsync(context.Request.Body, context.RequestAborted);
         var table = EmbeddingTable.Open(file);
         var bundle = context.Request.Query["bundle"] is [{ } version] ? version : null;
         var reply = new BatchReply();

@@ -41,7 +41,7 @@ internal sealed class HealthEndpoint(ModelDirectory models)
     }
 
     private static string Words(ModelStatus status) =>
-        status.Problem is { } problem ? $"The bundle that was active could not be loaded: {problem.Message}"
+        status.Problem is { } problem ? $"The bundle that was active could not be loaded ({problem.Code}); the log of the host says why."
         : !status.Ready ? "The catalogue is being filled."
         : "No bundle is active; rankings are answered by the fallback. Add one with POST /v1/models and activate it.";
 }

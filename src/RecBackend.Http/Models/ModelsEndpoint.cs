@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
 using RecBackend.Core.Jobs;
 using RecBackend.Core.Models;
+using RecBackend.Core.Storage;
 using RecBackend.Http.Jobs;
 using RecBackend.Http.Problems;
 using RecBackend.Http.Wire;
@@ -9,7 +10,7 @@ using RecBackend.Http.Wire;
 namespace RecBackend.Http.Models;
 
 /// <summary><c>/v1/models</c>.</summary>
-internal sealed class ModelsEndpoint(IBundleStore bundles, ModelDirectory models, JobBoard jobs, RecBackendHttpOptions options)
+internal sealed class ModelsEndpoint(IBundleStore bundles, ModelDirectory models, JobBoard jobs)
 {
     private static readonly TimeSpan PollEvery = TimeSpan.FromMilliseconds(20);
 
@@ -33,11 +34,7 @@ internal sealed class ModelsEndpoint(IBundleStore bundles, ModelDirectory models
             throw new ProblemException(ProblemCode.MediaTypeUnsupported, "Send the zip itself as the body, with the content type application/zip; not as a form.");
         }
 
-        // A zip is read from its end, so it must be on disk before anything can be said of it.
-        await using var zip = options.OpenTemporaryFile();
-        await context.Request.Body.CopyToAsync(zip, context.RequestAborted);
-        zip.Position = 0;
-        var bundle = await bundles.AddAsync(zip, context.RequestAborted);
+        var bundle = await StoreAsync(context.Request.Body, context.RequestAborted);
         await JsonBody.WriteAsync(context, ModelReply.Of(bundle), WireJson.Default.ModelReply, StatusCodes.Status201Created);
     }
 
@@ -68,6 +65,19 @@ internal sealed class ModelsEndpoint(IBundleStore bundles, ModelDirectory models
         return RunAsync(context, "rollback", (_, cancellation) => models.RollbackAsync(version, cancellation));
     }
 
+    private async Task<BundleSummary> StoreAsync(Stream zip, CancellationToken cancellation)
+    {
+        try
+        {
+            return await bundles.AddAsync(zip, cancellation);
+        }
+        catch (StorageException e) when (e.InnerException is BadHttpRequestException broken)
+        {
+            // An IOException like those of a disk, but what failed is the caller's body: too large, or broken off.
+            throw new BadHttpRequestException(broken.Message, broken.StatusCode, broken);
+        }
+    }
+
     private async Task RunAsync(HttpContext context, string kind, Func<JobProgress, CancellationToken, Task> work)
     {
         if (models.Status.Preparing is { } preparing)
@@ -89,8 +99,18 @@ internal sealed class ModelsEndpoint(IBundleStore bundles, ModelDirectory models
             job = jobs.Get(job.Id) ?? job;
         }
 
+        if (job.State == JobState.Cancelled)
+        {
+            throw new ProblemException(ProblemCode.JobCancelled, $"It was job {job.Id}.");
+        }
+
         if (job.Failure is { } failure)
         {
+            if (ProblemCode.Of(failure.Code).Status is StatusCodes.Status429TooManyRequests or StatusCodes.Status503ServiceUnavailable)
+            {
+                context.Response.Headers.RetryAfter = "1";
+            }
+
             throw new ProblemException(ProblemCode.Of(failure.Code), failure.Detail);
         }
 

@@ -46,6 +46,9 @@ public sealed record ProblemCode
     /// <summary>A header or query parameter is not usable.</summary>
     public static readonly ProblemCode ParameterInvalid = new("parameter_invalid", 400, "A header or query parameter is not usable.");
 
+    /// <summary>A path that can be read in two ways.</summary>
+    public static readonly ProblemCode PathInvalid = new("path_invalid", 400, "The path has a segment `.` or `..`, a `\\` or a `#`.");
+
     /// <summary>HTTP itself was violated.</summary>
     public static readonly ProblemCode RequestInvalid = new("request_invalid", 400, "The request is not well-formed HTTP.");
 
@@ -86,6 +89,9 @@ public sealed record ProblemCode
 
     /// <summary>No such job.</summary>
     public static readonly ProblemCode JobUnknown = new("job_unknown", 404, "There is no such job.");
+
+    /// <summary>The job that the caller waited for was cancelled.</summary>
+    public static readonly ProblemCode JobCancelled = new("job_cancelled", 409, "The job was cancelled before it was done.");
 
     /// <summary>No such bundle.</summary>
     public static readonly ProblemCode BundleUnknown = new("bundle_unknown", 404, "There is no such bundle.");

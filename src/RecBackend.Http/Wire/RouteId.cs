@@ -1,7 +1,6 @@
 using System.Buffers;
 using System.Text;
 using Microsoft.AspNetCore.Http;
-using Microsoft.AspNetCore.Http.Features;
 using RecBackend.Core;
 using RecBackend.Http.Problems;
 
@@ -19,16 +18,7 @@ internal static class RouteId
     /// <exception cref="ProblemException">It is no valid ID.</exception>
     public static string Read(HttpRequest request)
     {
-        var target = request.HttpContext.Features.Get<IHttpRequestFeature>()?.RawTarget ?? "";
-        var path = target.AsSpan();
-        if (path.IndexOf("://", StringComparison.Ordinal) is >= 0 and var scheme)
-        {
-            path = path[(scheme + 3)..];
-            path = path[Math.Max(0, path.IndexOf('/'))..];
-        }
-
-        var query = path.IndexOf('?');
-        path = query < 0 ? path : path[..query];
+        var path = RawTarget.Path(request.HttpContext);
         var place = 0;
         foreach (var segment in path.Split('/'))
         {

@@ -1,0 +1,21 @@
+using System.Net.Sockets;
+using System.Text;
+
+namespace RecBackend.Gateway.Tests.Hosting;
+
+/// <summary>A request written byte by byte: an HTTP client would tidy up the target before it is sent.</summary>
+internal static class RawCall
+{
+    public static async Task<(int Status, string Text)> SendAsync(Uri address, string method, string target, string? key = null)
+    {
+        using var client = new TcpClient();
+        using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        await client.ConnectAsync(address.Host, address.Port, patience.Token);
+        await using var stream = client.GetStream();
+        var authorization = key is null ? "" : $"Authorization: Bearer {key}\r\n";
+        await stream.WriteAsync(Encoding.ASCII.GetBytes($"{method} {target} HTTP/1.1\r\nHost: {address.Authority}\r\n{authorization}Connection: close\r\nContent-Length: 0\r\n\r\n"), patience.Token);
+        using var reader = new StreamReader(stream, Encoding.UTF8);
+        var text = await reader.ReadToEndAsync(patience.Token);
+        return (int.Parse(text.AsSpan(9, 3), System.Globalization.CultureInfo.InvariantCulture), text);
+    }
+}

@@ -16,7 +16,7 @@ from ..layers import CategoricalInputs, IdTable, Ranker, RankingShape, UserEncod
 from ..train import ClickModel, Examples, Progress, Schedule, TrainedModel, conclude, fit, requests
 
 
-CLICKS = Schedule(epochs=6, batch=256, least_steps=150, learning_rate=2e-3, final_learning_rate=0.05, average=0.5)
+CLICKS = Schedule(epochs=6, batch=512, least_steps=150, learning_rate=2e-3, final_learning_rate=0.05, average=0.5)
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Config:
     user_dropout: float = 0.2
     embedding_prior: float = 16.0
     """Precision of the Gaussian prior on embeddings (`ClickModel.loss`)."""
-    request: int = 8
-    """Rows of a user that training scores with one history (`train.requests`)."""
+    request: int = 4
+    """Rows of a user that training scores with one history (`train.requests`). More is faster, and trains on histories that are staler than those of serving."""
     history: int = 50
     schedule: Schedule = CLICKS
 

@@ -28,6 +28,7 @@ public sealed class EndToEndTests
     private static async Task<JsonNode> RankAsync(ChildProcess gateway, string body)
     {
         using var content = new StringContent(body, Encoding.UTF8, "application/json");
+        content.Headers.Add("Request-Timeout-Ms", "30000"); // a slow moment of the machine must not bring the fallback in
         using var response = await gateway.Client.PostAsync("/v1/rank", content);
         var text = await response.Content.ReadAsStringAsync();
         Assert.True(response.IsSuccessStatusCode, text);

@@ -61,6 +61,7 @@ public sealed class NewItemTests
     private static async Task<JsonNode> PostAsync(ChildProcess server, string path, string body, string type)
     {
         using var content = new StringContent(body, Encoding.UTF8, type);
+        content.Headers.Add("Request-Timeout-Ms", "30000"); // a slow moment of the machine must not bring the fallback in
         using var response = await server.Client.PostAsync(path, content);
         var text = await response.Content.ReadAsStringAsync();
         Assert.True(response.IsSuccessStatusCode, text);

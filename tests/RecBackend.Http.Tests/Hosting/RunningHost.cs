@@ -124,6 +124,9 @@ internal sealed class RunningHost : IAsyncDisposable
 
         var builder = WebApplication.CreateBuilder();
         builder.Logging.ClearProviders();
+
+        // A slow moment of the machine must not bring the fallback in; tests of the deadline send the header.
+        builder.Configuration.AddInMemoryCollection([new("RecBackend:Limits:RankTimeoutMs", "30000")]);
         builder.Configuration.AddInMemoryCollection(settings.Configuration);
         builder.WebHost.UseUrls(settings.Url);
         builder.Services

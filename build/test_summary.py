@@ -59,7 +59,7 @@ def indent(text: str, lines: int) -> str:
 
 def main(folder: Path) -> int:
     total: Counter = Counter()
-    for runner in sorted({path.stem for path in folder.iterdir()}):
+    for runner in sorted({path.stem for path in folder.iterdir() if path.is_file()}):
         summary = Summary()
         results = [path for path in (folder / f"{runner}.trx", folder / f"{runner}.xml") if path.exists()]
         for path in results:

@@ -27,7 +27,7 @@ public sealed class ScoringOptions
     /// <summary>How many of them may wait; the next one is rejected as overload.</summary>
     public int QueueLength { get; set; } = 256;
 
-    /// <summary>How many batches of item contents are encoded at once, beside the rankings; 0 = half of the processors, at least one.</summary>
+    /// <summary>How many batches of item contents are encoded, or pictures checked, at once, beside the rankings; 0 = half of the processors, at least one.</summary>
     public int EncodingConcurrency { get; set; }
 
     /// <summary>Item contents in one batch. A batch is what bulk work holds a processor for at a time.</summary>

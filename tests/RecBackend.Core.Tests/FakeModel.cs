@@ -78,7 +78,8 @@ internal sealed class FakeModel(int number) : IModel
         return id.StartsWith("trained", StringComparison.Ordinal);
     }
 
-    public ContentProblem? Check(ItemContent content) => content.Image is null ? null : new("image_invalid", "This model has never seen a picture.");
+    public ValueTask<ContentProblem?> CheckAsync(ItemContent content, CancellationToken cancellation) =>
+        new(content.Image is null ? null : new ContentProblem("image_invalid", "This model has never seen a picture."));
 
     public async ValueTask EncodeItemsAsync(IReadOnlyList<ItemContent> items, Memory<float> representations, CancellationToken cancellation)
     {

@@ -27,7 +27,7 @@ internal sealed class RecordingBundleStore(IBundleStore inner) : IBundleStore
 
         public bool TryGetUserEmbedding(string id, Span<float> destination) => inner.TryGetUserEmbedding(id, destination);
 
-        public ContentProblem? Check(ItemContent content) => inner.Check(content);
+        public ValueTask<ContentProblem?> CheckAsync(ItemContent content, CancellationToken cancellation) => inner.CheckAsync(content, cancellation);
 
         public ValueTask EncodeItemsAsync(IReadOnlyList<ItemContent> items, Memory<float> representations, CancellationToken cancellation) =>
             inner.EncodeItemsAsync(items, representations, cancellation);

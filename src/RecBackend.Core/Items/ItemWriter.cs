@@ -44,7 +44,7 @@ public sealed class ItemWriter(IItemDirectory items, ModelDirectory models, Item
             var accepted = new List<ItemWrite>(batch.Length);
             foreach (var (index, write) in batch)
             {
-                if ((limits.Check(write) ?? model?.Check(write.Content)) is { } problem)
+                if ((limits.Check(write) ?? await CheckAsync(write.Content)) is { } problem)
                 {
                     rejected.Add(new(index, problem.Code, problem.Detail));
                 }
@@ -60,6 +60,8 @@ public sealed class ItemWriter(IItemDirectory items, ModelDirectory models, Item
 
         await models.CatchUpAsync(model?.Layout.Version, cancellation);
         return new(stored, rejected);
+
+        async ValueTask<ContentProblem?> CheckAsync(ItemContent content) => model is null ? null : await model.CheckAsync(content, cancellation);
     }
 
     /// <summary>

@@ -21,11 +21,13 @@ public interface IModel : IAsyncDisposable
     /// <summary>
     /// Checks that the item encoder can read <paramref name="content"/>: image decodable, image features of the right length and finite, text valid Unicode.
     /// </summary>
+    /// <param name="content">The content.</param>
+    /// <param name="cancellation">Gives up the wait: pictures are decoded a few at a time, since one may take much memory.</param>
     /// <returns>Null, or the reason as a stable code and words.</returns>
-    ContentProblem? Check(ItemContent content);
+    ValueTask<ContentProblem?> CheckAsync(ItemContent content, CancellationToken cancellation);
 
     /// <summary>Runs the item encoder.</summary>
-    /// <param name="items">n contents, each of which passes <see cref="Check"/>.</param>
+    /// <param name="items">n contents, each of which passes <see cref="CheckAsync"/>.</param>
     /// <param name="representations">[n, dRep] floats, row-major.</param>
     /// <param name="cancellation">Stops between batches.</param>
     ValueTask EncodeItemsAsync(IReadOnlyList<ItemContent> items, Memory<float> representations, CancellationToken cancellation);

@@ -16,7 +16,7 @@ internal sealed class RepresentationWriter(IItemDirectory items)
         var readable = new List<ItemRecord>(records.Count);
         foreach (var record in records)
         {
-            if (Readable(model, record, progress) is { } one)
+            if (await ReadableAsync(model, record, progress, cancellation) is { } one)
             {
                 readable.Add(one);
             }
@@ -40,15 +40,15 @@ internal sealed class RepresentationWriter(IItemDirectory items)
     }
 
     /// <summary>The item as the model can read it. One that was written for another bundle may have a picture that this one cannot read; its words still say what it is.</summary>
-    private static ItemRecord? Readable(IModel model, ItemRecord record, JobProgress? progress)
+    private static async ValueTask<ItemRecord?> ReadableAsync(IModel model, ItemRecord record, JobProgress? progress, CancellationToken cancellation)
     {
-        if (model.Check(record.Content) is not { } problem)
+        if (await model.CheckAsync(record.Content, cancellation) is not { } problem)
         {
             return record;
         }
 
         progress?.Report(new(record.Id, problem.Code, problem.Detail));
         var withoutImage = record with { Content = record.Content with { Image = null, ImageFeatures = null } };
-        return model.Check(withoutImage.Content) is null ? withoutImage : null;
+        return await model.CheckAsync(withoutImage.Content, cancellation) is null ? withoutImage : null;
     }
 }

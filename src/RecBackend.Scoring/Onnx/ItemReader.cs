@@ -41,13 +41,18 @@ internal sealed class ItemReader
 
     public bool HasMask => _inputs.HasMask;
 
-    /// <summary>Whether the content can be read; see <see cref="IModel.Check"/>.</summary>
-    public ContentProblem? Check(ItemContent content) =>
-        CheckText("title", content.Title)
-        ?? CheckText("text", content.Text)
-        ?? CheckTags(content.Tags)
-        ?? CheckFeatures(content.ImageFeatures)
-        ?? CheckImage(content.Image);
+    /// <summary>Whether the content can be read; see <see cref="IModel.CheckAsync"/>.</summary>
+    /// <param name="content">The content.</param>
+    /// <param name="decoding">Admits those who decode a picture; the rest of a check takes next to nothing.</param>
+    /// <param name="cancellation">Gives up the wait.</param>
+    public ValueTask<ContentProblem?> CheckAsync(ItemContent content, AdmissionGate decoding, CancellationToken cancellation)
+    {
+        var problem = CheckText("title", content.Title)
+            ?? CheckText("text", content.Text)
+            ?? CheckTags(content.Tags)
+            ?? CheckFeatures(content.ImageFeatures);
+        return problem is null && content.Image is { } image && _image is not null ? CheckImageAsync(_image, image, decoding, cancellation) : new(problem);
+    }
 
     public void ReadText(ItemContent content, Span<long> ids) =>
         _tokenizer!.EncodeDocument([content.Title, string.Join(", ", content.Tags), content.Text], ids);
@@ -152,17 +157,13 @@ internal sealed class ItemReader
         return null;
     }
 
-    private ContentProblem? CheckImage(byte[]? image)
+    private static async ValueTask<ContentProblem?> CheckImageAsync(ImageReader reader, byte[] image, AdmissionGate decoding, CancellationToken cancellation)
     {
-        if (image is null || _image is null)
-        {
-            return null;
-        }
-
-        var tensor = ArrayPool<float>.Shared.Rent(_image.Length);
+        await decoding.EnterAsync(Deadline.None, cancellation);
+        var tensor = ArrayPool<float>.Shared.Rent(reader.Length);
         try
         {
-            _image.Read(image, tensor);
+            reader.Read(image, tensor);
             return null;
         }
         catch (ImageInvalidException exception)
@@ -172,6 +173,7 @@ internal sealed class ItemReader
         finally
         {
             ArrayPool<float>.Shared.Return(tensor);
+            decoding.Leave();
         }
     }
 }

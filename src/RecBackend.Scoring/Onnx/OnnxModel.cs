@@ -36,7 +36,8 @@ internal sealed class OnnxModel : IModel
 
     public bool TryGetUserEmbedding(string id, Span<float> destination) => _users.TryGet(id, destination);
 
-    public ContentProblem? Check(ItemContent content) => _reader.Check(content);
+    public ValueTask<ContentProblem?> CheckAsync(ItemContent content, CancellationToken cancellation) =>
+        _reader.CheckAsync(content, _runtime.EncodeGate, cancellation);
 
     public async ValueTask EncodeItemsAsync(IReadOnlyList<ItemContent> items, Memory<float> representations, CancellationToken cancellation)
     {

@@ -163,16 +163,16 @@ public sealed class OnnxModelTests(ModelFixture fixture) : IClassFixture<ModelFi
     [InlineData("image_features_not_finite", 8, float.NaN)]
     [InlineData("image_features_not_finite", 8, float.PositiveInfinity)]
     [InlineData(null, 8, 1f)]
-    public void Image_features_are_checked(string? code, int length, float value) =>
-        Assert.Equal(code, _model.Check(new ItemContent { ImageFeatures = [.. Enumerable.Repeat(value, length)] })?.Code);
+    public async Task Image_features_are_checked(string? code, int length, float value) =>
+        Assert.Equal(code, (await _model.CheckAsync(new ItemContent { ImageFeatures = [.. Enumerable.Repeat(value, length)] }, default))?.Code);
 
     [Fact]
-    public void Text_with_half_of_a_surrogate_pair_is_refused()
+    public async Task Text_with_half_of_a_surrogate_pair_is_refused()
     {
-        Assert.Equal("text_invalid", _model.Check(new ItemContent { Title = "a\uD83D" })?.Code);
-        Assert.Equal("text_invalid", _model.Check(new ItemContent { Text = "\uDE00b" })?.Code);
-        Assert.Equal("text_invalid", _model.Check(new ItemContent { Tags = ["fine", "\uDE00\uD83D"] })?.Code);
-        Assert.Null(_model.Check(new ItemContent { Title = "a\uD83D\uDE00", Text = "日本", Tags = ["é"] }));
+        Assert.Equal("text_invalid", (await _model.CheckAsync(new ItemContent { Title = "a\uD83D" }, default))?.Code);
+        Assert.Equal("text_invalid", (await _model.CheckAsync(new ItemContent { Text = "\uDE00b" }, default))?.Code);
+        Assert.Equal("text_invalid", (await _model.CheckAsync(new ItemContent { Tags = ["fine", "\uDE00\uD83D"] }, default))?.Code);
+        Assert.Null(await _model.CheckAsync(new ItemContent { Title = "a\uD83D\uDE00", Text = "日本", Tags = ["é"] }, default));
     }
 
     [Fact]

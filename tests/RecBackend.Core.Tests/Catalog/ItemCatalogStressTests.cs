@@ -29,8 +29,11 @@ public class ItemCatalogStressTests(ITestOutputHelper output)
         var rounds = 0L;
         var writing = true;
 
-        var writers = Enumerable.Range(0, 2).Select(writer => Task.Run(() =>
+        // Threads of their own, and one start: on the pool of a small machine the writers could be done before a reader got a thread.
+        using var start = new Barrier(4);
+        var writers = Enumerable.Range(0, 2).Select(writer => OnThread(() =>
         {
+            start.SignalAndWait();
             var random = new Random(seed + writer);
             var vectors = new float[catalog.VectorWidth];
             for (var round = 0; round < 60_000; round++)
@@ -54,10 +57,13 @@ public class ItemCatalogStressTests(ITestOutputHelper output)
                         break;
                 }
             }
+
+            return rounds;
         })).ToArray();
 
-        var readers = Enumerable.Range(0, 2).Select(reader => Task.Run(() =>
+        var readers = Enumerable.Range(0, 2).Select(reader => OnThread(() =>
         {
+            start.SignalAndWait();
             var random = new Random(~seed + reader);
             var candidates = new CandidateList();
             var rows = new CandidateRows();
@@ -97,6 +103,9 @@ public class ItemCatalogStressTests(ITestOutputHelper output)
         output.WriteLine($"{rounds} writes, {read.Sum()} rows read");
         Assert.All(read, count => Assert.True(count > 0));
     }
+
+    private static Task<long> OnThread(Func<long> work) =>
+        Task.Factory.StartNew(work, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
     private static int NumberOf(ReadOnlySpan<byte> id) => int.Parse(id[5..], System.Globalization.CultureInfo.InvariantCulture);
 

@@ -80,7 +80,7 @@ class TargetAttention(nn.Module):
 
         Zeros for a user without history: padding has zero values, so that the softmax may spread over it.
         """
-        query = self.query(item)
+        query = _linear(self.query, item)
         *parts, mask = torch.split(history_state, [self.width] * (2 * self.heads) + [1], 2)
         blocked = (mask - 1.0).transpose(1, 2) * 1e4
         read = []
@@ -114,7 +114,7 @@ class LowRankCross(nn.Module):
         self.expand = nn.Linear(rank, width)
 
     def forward(self, first: Tensor, x: Tensor) -> Tensor:
-        """first and x [B, N, width] -> [B, N, width]."""
+        """first and x [..., width] -> [..., width]."""
         return first * self.expand(self.reduce(x)) + x
 
 
@@ -222,16 +222,18 @@ class Ranker(nn.Module):
         super().__init__()
         self.event, self.hidden = event, shape.hidden[0]
         self.attention = TargetAttention(event, shape.heads, shape.head_width)
-        width = event + len(schema.item_statistics) + shape.heads * shape.head_width
+        attention = shape.heads * shape.head_width
+        width = event + len(schema.item_statistics)
         self.statistics, self.moment = Standardize(len(schema.item_statistics)), Standardize(len(schema.context))
         self.taste = nn.Linear(event, shape.user_width)
-        self.first = nn.Linear(width + shape.user_width + shape.heads * shape.head_width, shape.hidden[0], bias=False)
+        self.first = nn.Linear(width + shape.user_width + attention, shape.hidden[0], bias=False)
         self.context = nn.Linear(len(schema.context), shape.hidden[0], bias=False) if schema.context else None
         self.deep = nn.Sequential(
             nn.ReLU(), nn.Dropout(shape.dropout), nn.Linear(*shape.hidden), nn.ReLU(), nn.Dropout(shape.dropout), nn.Linear(shape.hidden[1], 1)
         )
-        self.crosses = nn.ModuleList(LowRankCross(width + shape.user_width, shape.cross_rank) for _ in range(shape.cross_layers))
-        self.cross_score = nn.Linear(width + shape.user_width, 1)
+        crossed = width + attention + shape.user_width
+        self.crosses = nn.ModuleList(LowRankCross(crossed, shape.cross_rank) for _ in range(shape.cross_layers))
+        self.cross_score = nn.Linear(crossed, 1)
         self.calibration = Calibration()
 
     def logits(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
@@ -239,15 +241,15 @@ class Ranker(nn.Module):
         known = item[:, :, : self.event]
         read, agreement = self.attention(known, history_state)
         user = user_state[:, self.hidden :].unsqueeze(1)
-        candidate = torch.cat([known, self.statistics(item[:, :, self.event :]), read], 2) if len(self.statistics.mean) else torch.cat([known, read], 2)
-        first = self.first(torch.cat([candidate, self.taste(known) * user, agreement], 2)) + user_state[:, : self.hidden].unsqueeze(1)
+        candidate = torch.cat([known, self.statistics(item[:, :, self.event :])], 2) if len(self.statistics.mean) else known
+        first = _linear(self.first, torch.cat([candidate, _linear(self.taste, known) * user, agreement], 2)) + user_state[:, : self.hidden].unsqueeze(1)
         if self.context is not None:
             first = first + self.context(self.moment(context)).unsqueeze(1)
-        x0 = torch.cat([candidate, user + torch.zeros_like(item[:, :, :1])], 2)
-        x = x0
+        # What was read goes to the crosses alone: in the first layer too, it made that a third wider and no better.
+        x = x0 = torch.cat([candidate, read, user + torch.zeros_like(item[:, :, :1])], 2).flatten(0, 1)
         for cross in self.crosses:
             x = cross(x0, x)
-        return (self.deep(first) + self.cross_score(x)).squeeze(2)
+        return (self.deep(first.flatten(0, 1)) + self.cross_score(x)).reshape(item.shape[0], -1)
 
     def forward(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
         """The contract's inputs -> score [B, N], calibrated probabilities."""
@@ -322,6 +324,11 @@ class IdTable(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """Row numbers of any shape [...] -> [..., width]."""
         return functional.embedding(self.drop(rows), self.embedding)
+
+
+def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    """`layer` on x [B, N, width], as one matrix: ONNX Runtime joins product and bias into one operation for matrices alone."""
+    return layer(x.flatten(0, 1)).reshape(x.shape[0], -1, layer.out_features)
 
 
 def _embedding(size: int, width: int, spread: float = 0.2) -> nn.Embedding:

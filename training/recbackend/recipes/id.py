@@ -16,7 +16,7 @@ from ..layers import CategoricalInputs, IdTable, Ranker, RankingShape, UserEncod
 from ..train import ClickModel, Examples, Progress, Schedule, TrainedModel, conclude, fit, requests
 
 
-CLICKS = Schedule(epochs=6, batch=512, least_steps=150, learning_rate=2e-3, final_learning_rate=0.05, average=0.5)
+CLICKS = Schedule(epochs=6, batch=512, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=0.5)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from ..train import ClickModel, Examples, Fit, Progress, Schedule, TrainedModel,
 _PADDING, _SEPARATOR = 0, 2  # token ids, docs/bundle-format.md section 3
 
 
-CLICKS = Schedule(epochs=6, batch=256, least_steps=150, learning_rate=1e-3, final_learning_rate=0.05, average=0.5)
+CLICKS = Schedule(epochs=6, batch=256, least_steps=150, learning_rate=2e-3, final_learning_rate=0.05, average=0.5)
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Config:
     token_dropout: float = 0.3
     least_tokens: int = 12
     """Of a text that stage 1 learns from."""
-    content_dropout: float = 0.2
+    content_dropout: float = 0.1
     """Share of items without text, of items without picture, and of items without side features, in each step of stages 3 and 4."""
     layers: int = 1
     transformer_heads: int = 2
     shape: RankingShape = RankingShape()
-    item_dropout: float = 0.2
+    item_dropout: float = 0.1
     cold_share: float = 0.25
     """Share of the candidates with a dropped ID that also get the statistics of an item that nobody was shown."""
     user_dropout: float = 0.2
@@ -60,7 +60,7 @@ class Config:
     text_vocabulary: int = 6000
     text_schedule: Schedule = Schedule(epochs=12, batch=256, learning_rate=3e-3)
     image_schedule: Schedule = Schedule(epochs=10, batch=128, learning_rate=2e-3)
-    user_schedule: Schedule = replace(CLICKS, epochs=2)
+    user_schedule: Schedule = replace(CLICKS, epochs=1)
     schedule: Schedule = CLICKS
 
 

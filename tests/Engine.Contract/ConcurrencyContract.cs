@@ -30,6 +30,7 @@ public abstract class ConcurrencyContract(ITestOutputHelper output) : EngineCont
         var model = new ConcurrentDictionary<(string User, string Event), InteractionEvent>();
         var receipts = await Task.WhenAll(Enumerable.Range(0, Writers).Select(writer => Task.Run(() => WriteAsync(new Random(seed + writer), model))));
 
+        await SettleAsync();
         Assert.Equal(model.Count, receipts.Sum(totals => totals.Accepted));
         Assert.Equal(receipts.Sum(totals => totals.Sent), receipts.Sum(totals => totals.Accepted + totals.Duplicates + totals.Rejected));
         await AssertModelAsync(model);
@@ -73,7 +74,7 @@ public abstract class ConcurrencyContract(ITestOutputHelper output) : EngineCont
                         model[(one.User, one.EventId)] = one;
                     }
 
-                    var receipt = await AppendAsync(batch);
+                    var receipt = await Users.AppendAsync(batch, default);
                     Assert.Equal(batch.Length - known.Length, receipt.Rejected.Count);
                     sent += batch.Length;
                     accepted += receipt.Accepted;

@@ -28,6 +28,8 @@ public abstract class EngineContract : IAsyncLifetime
 
     protected async Task ReopenAsync() => Engine = await _fixture.ReopenAsync();
 
+    protected ValueTask SettleAsync() => _fixture.SettleAsync();
+
     protected async Task CrashAsync() => Engine = await _fixture.CrashAsync();
 
     protected static ItemContent Content(string title) => new()
@@ -55,7 +57,12 @@ public abstract class EngineContract : IAsyncLifetime
     protected async Task PutAsync(IEnumerable<string> ids) =>
         await Items.UpsertAsync([.. ids.Select(id => new ItemUpsert(id, Content(id), null))], default);
 
-    protected async Task<EventReceipt> AppendAsync(params InteractionEvent[] events) => await Users.AppendAsync(events, default);
+    protected async Task<EventReceipt> AppendAsync(params InteractionEvent[] events)
+    {
+        var receipt = await Users.AppendAsync(events, default);
+        await SettleAsync();
+        return receipt;
+    }
 
     protected async Task<UserSnapshot> UserAsync(string id) => await Users.GetAsync(id, default);
 

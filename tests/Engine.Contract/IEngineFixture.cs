@@ -20,6 +20,9 @@ public interface IEngineFixture : IAsyncDisposable
 
     /// <summary>Takes the engine's state as a crash at this moment would leave it, without closing anything, and opens an engine on that.</summary>
     ValueTask<EnginePorts> CrashAsync();
+
+    /// <summary>Waits until the items have counted every event that was acknowledged. An engine may let their counters lag behind by a second.</summary>
+    ValueTask SettleAsync() => default;
 }
 
 /// <summary>A clock that stands still until it is told to move. Timers run on the system's clock.</summary>

@@ -17,7 +17,7 @@ public delegate void ItemChangeObserver(ReadOnlySpan<ItemChange> changes);
 /// <param name="Id">The item.</param>
 /// <param name="Version">Its version after the change.</param>
 /// <param name="Kind">What changed.</param>
-/// <param name="Record">The item after the change; null for <see cref="ItemChangeKind.Deleted"/> and <see cref="ItemChangeKind.Counted"/>.</param>
+/// <param name="Record">The item after the change, of whose content an engine may leave out all: whoever needs it reads the item. Null for <see cref="ItemChangeKind.Deleted"/> and <see cref="ItemChangeKind.Counted"/>.</param>
 /// <param name="Counters">The counters after the change.</param>
 public readonly record struct ItemChange(string Id, long Version, ItemChangeKind Kind, ItemRecord? Record, ItemCounters Counters);
 

@@ -42,6 +42,12 @@ public readonly record struct ItemCounters(long Impressions, long Clicks, long F
     /// <summary>An item without events.</summary>
     public static ItemCounters None { get; } = new(0, 0, NeverSeen);
 
+    /// <summary>The counters of both together.</summary>
+    public ItemCounters Plus(in ItemCounters other) => new(
+        Impressions + other.Impressions,
+        Clicks + other.Clicks,
+        FirstSeen == NeverSeen ? other.FirstSeen : other.FirstSeen == NeverSeen ? FirstSeen : Math.Min(FirstSeen, other.FirstSeen));
+
     /// <summary>The counters after an event: whatever is not an impression counts as an action.</summary>
     /// <param name="type">The event's type.</param>
     /// <param name="timestamp">When it happened, Unix milliseconds; events may come late.</param>

@@ -18,6 +18,9 @@ public sealed record UserSnapshot
     /// <summary>Raised by everything that the user encoder reads: events and attributes. 0 for an unknown user.</summary>
     public long Version { get; init; }
 
+    /// <summary>Tells a user who was erased and came back from the one before, whose versions were the same; empty where the engine has no need of it.</summary>
+    public Guid Life { get; init; }
+
     /// <summary>Named categorical attributes.</summary>
     public IReadOnlyDictionary<string, string> Attributes { get; init; } = ImmutableDictionary<string, string>.Empty;
 
@@ -51,7 +54,10 @@ public sealed record UserSnapshot
         this with { Known = true, Version = Version + 1, Encoding = null, Attributes = attributes.ToImmutableDictionary(StringComparer.Ordinal) };
 
     /// <summary>Whether both are the same user at the same moment, with whatever encoding. The version alone would not tell a user who was erased and came back from the one before.</summary>
-    public bool IsSameMomentAs(UserSnapshot other) => Version == other.Version && History == other.History && ReferenceEquals(Attributes, other.Attributes);
+    public bool IsSameMomentAs(UserSnapshot other) =>
+        Version == other.Version
+        && Life == other.Life
+        && (Life != Guid.Empty || (History == other.History && ReferenceEquals(Attributes, other.Attributes)));
 
     private static ImmutableArray<HistoryEntry> Extend(ImmutableArray<HistoryEntry> history, HistoryEntry entry)
     {

@@ -12,6 +12,9 @@ public sealed record UserRecord
     /// <summary>See <see cref="UserSnapshot.Version"/>.</summary>
     public long Version { get; init; }
 
+    /// <summary>See <see cref="UserSnapshot.Life"/>.</summary>
+    public Guid Life { get; init; }
+
     /// <summary>Named categorical attributes.</summary>
     public IReadOnlyDictionary<string, string> Attributes { get; init; } = ImmutableDictionary<string, string>.Empty;
 
@@ -70,10 +73,13 @@ public sealed class UserState
     private int _leavingAtCommit;
 
     /// <summary>A user of whom nothing is known.</summary>
-    public UserState(string id, TimeProvider clock)
+    /// <param name="id">The user's ID.</param>
+    /// <param name="clock">The time; event IDs are remembered by it.</param>
+    /// <param name="life">See <see cref="UserSnapshot.Life"/>.</param>
+    public UserState(string id, TimeProvider clock, Guid life = default)
     {
         _clock = clock;
-        _committed = _working = new UserSnapshot { Id = id };
+        _committed = _working = new UserSnapshot { Id = id, Life = life };
     }
 
     /// <summary>A user as it was stored.</summary>
@@ -85,6 +91,7 @@ public sealed class UserState
             Id = stored.Id,
             Known = true,
             Version = stored.Version,
+            Life = stored.Life,
             Attributes = stored.Attributes,
             Impressions = stored.Impressions,
             Clicks = stored.Clicks,
@@ -102,6 +109,9 @@ public sealed class UserState
 
     /// <summary>Whether anything was applied since the last commit or rollback.</summary>
     public bool HasChanges => _working.Version != _committed.Version;
+
+    /// <summary>Whether the user has sent the event before.</summary>
+    public bool Remembers(string eventId) => _remembered.Contains(eventId);
 
     /// <summary>Applies an event, uncommitted.</summary>
     /// <param name="interaction">The event, validated: whatever is not an impression counts as an action.</param>
@@ -135,6 +145,7 @@ public sealed class UserState
     {
         Id = _working.Id,
         Version = _working.Version,
+        Life = _working.Life,
         Attributes = _working.Attributes,
         Impressions = _working.Impressions,
         Clicks = _working.Clicks,

@@ -1,0 +1,44 @@
+using Orleans.Storage;
+using RecBackend.Core.Storage;
+
+namespace RecBackend.Grains.Calls;
+
+/// <summary>Calls of grains that are tried again when the silo that held the grain went away, or when its activation found that another one writes. All calls of this project may be sent twice.</summary>
+internal static class GrainCall
+{
+    private const int Tries = 5;
+    private static readonly TimeSpan FirstWait = TimeSpan.FromMilliseconds(20);
+
+    public static async Task<TResult> TryAgainAsync<TResult>(Func<Task<TResult>> call, CancellationToken cancellation)
+    {
+        var wait = FirstWait;
+        for (var left = Tries; ; left--)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            try
+            {
+                return await call();
+            }
+            catch (Exception error) when (left > 1 && MayPass(error))
+            {
+                await Task.Delay(wait, cancellation);
+                wait *= 3;
+            }
+            catch (Exception error) when (MayPass(error) && error is not StorageException)
+            {
+                throw new StorageException(StorageException.Unavailable, $"A silo does not answer: {error.Message} The outcome is unknown; it is safe to send the call again.", error);
+            }
+        }
+    }
+
+    public static Task TryAgainAsync(Func<Task> call, CancellationToken cancellation) => TryAgainAsync(
+        async () =>
+        {
+            await call();
+            return true;
+        },
+        cancellation);
+
+    private static bool MayPass(Exception error) =>
+        error is SiloUnavailableException or OrleansMessageRejectionException or TimeoutException or InconsistentStateException or StorageException { Code: StorageException.Unavailable };
+}

@@ -1,0 +1,77 @@
+using Azure.Storage.Blobs;
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Configuration;
+using RecBackend.Core.Items;
+using RecBackend.Core.Users;
+using RecBackend.Grains.Catalog;
+using RecBackend.Grains.Counting;
+using RecBackend.Grains.Items;
+using RecBackend.Grains.Storage;
+using RecBackend.Grains.Users;
+
+namespace RecBackend.Grains.Hosting;
+
+/// <summary>Adds the engine for a cluster to a silo: users, items and their changes behind the ports of <c>Core</c>.</summary>
+public static class ClusterEngine
+{
+    /// <summary>Adds the grains, their storage, and <see cref="IUserDirectory"/>, <see cref="IItemDirectory"/> and <see cref="IItemChangeFeed"/>.</summary>
+    /// <param name="silo">The silo.</param>
+    /// <param name="blobs">The account that holds all state.</param>
+    /// <param name="container">The container of this cluster's state.</param>
+    /// <param name="options">Settings.</param>
+    /// <param name="clock">The time that users and items go by; null = the system's.</param>
+    public static ISiloBuilder AddRecBackendEngine(
+        this ISiloBuilder silo, BlobServiceClient blobs, string container, ClusterEngineOptions options, TimeProvider? clock = null)
+    {
+        options.Validate();
+        silo.AddAzureBlobGrainStorage(GrainStorageName.Value, storage =>
+        {
+            storage.BlobServiceClient = blobs;
+            storage.ContainerName = container;
+            storage.GrainStorageSerializer = new MessagePackStateSerializer();
+
+            // A user who is erased leaves nothing behind.
+            storage.DeleteStateOnClear = true;
+        });
+        silo.AddGrainService<CatalogReplica>();
+        silo.Services
+            .AddSingleton(options)
+            .AddSingleton(new EngineClock(clock ?? TimeProvider.System))
+            .AddSingleton(services => new ItemShards(services.GetRequiredService<IGrainFactory>(), options.ItemShards))
+            .AddSingleton(_ => new SegmentCache(options.ContentCacheBytes))
+            .AddSingleton<ItemCounter>()
+            .AddSingleton<ILifecycleParticipant<ISiloLifecycle>, CounterLifecycle>()
+            .AddSingleton<ReplicaFeed>()
+            .AddSingleton<CatalogReplicas>()
+            .AddSingleton<IItemChangeSink, CatalogBroadcast>()
+            .AddSingleton<IItemChangeFeed>(services => services.GetRequiredService<ReplicaFeed>())
+            .AddSingleton<IUserDirectory, GrainUserDirectory>()
+            .AddSingleton<IItemDirectory, GrainItemDirectory>();
+        return silo;
+    }
+
+    /// <summary>
+    /// Times after which a silo that died is given up. The defaults, three probes ten seconds apart and calls that wait thirty, keep callers of a killed silo waiting for half a minute.
+    /// </summary>
+    public static ISiloBuilder UseRecBackendTimeouts(this ISiloBuilder silo) => silo
+        .Configure<ClusterMembershipOptions>(membership =>
+        {
+            // Two missed probes, one second apart: a pause of a second for collection or a busy machine is survived, a killed silo is out after about two.
+            membership.ProbeTimeout = TimeSpan.FromSeconds(1);
+            membership.NumMissedProbesLimit = 2;
+
+            // How old a vote or a reading of the table may be; both follow the probes.
+            membership.DeathVoteExpirationTimeout = TimeSpan.FromSeconds(20);
+            membership.TableRefreshTimeout = TimeSpan.FromSeconds(5);
+        })
+
+        // Longer than any call of this project takes, shorter than callers wait; a call to a silo that just died is tried again after it.
+        .Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = TimeSpan.FromSeconds(3));
+
+    private sealed class CounterLifecycle(ItemCounter counter) : ILifecycleParticipant<ISiloLifecycle>
+    {
+        // Stopped first, while the shards that take its counts still run.
+        public void Participate(ISiloLifecycle lifecycle) =>
+            lifecycle.Subscribe(nameof(ItemCounter), ServiceLifecycleStage.Active, _ => Task.CompletedTask, _ => counter.DisposeAsync().AsTask());
+    }
+}

@@ -1,0 +1,56 @@
+using Orleans.Concurrency;
+using RecBackend.Grains.Counting;
+
+namespace RecBackend.Grains.Items;
+
+/// <summary>
+/// The single writer of the items of one shard of the ID space: content, counters, representations and versions. A call returns when its effect is durable.
+/// <para>
+/// Why many items in one grain: a grain for each item writes a blob for each item, and a bulk load waits for as many blob writes as there are items. Here the calls that come while a write is under
+/// way share the next one.
+/// </para>
+/// </summary>
+[Alias("RecBackend.IItemShardGrain")]
+public interface IItemShardGrain : IGrainWithIntegerKey
+{
+    /// <summary>The items of these IDs, in their order; null where there is none.</summary>
+    [Alias("Get")]
+    Task<ItemReading?[]> GetAsync(string[] ids);
+
+    /// <summary>Which of these IDs are items.</summary>
+    [Alias("Exist")]
+    Task<bool[]> ExistAsync(string[] ids);
+
+    /// <summary>Inserts or replaces contents; gives the items' new versions.</summary>
+    [Alias("Upsert")]
+    Task<long[]> UpsertAsync(Immutable<UpsertMessage[]> upserts);
+
+    /// <summary>Sets representations; gives for each whether it was applied.</summary>
+    [Alias("SetRepresentations")]
+    Task<bool[]> SetRepresentationsAsync(Immutable<RepresentationMessage[]> updates);
+
+    /// <summary>Deletes items; gives for each whether there was one.</summary>
+    [Alias("Delete")]
+    Task<bool[]> DeleteAsync(string[] ids);
+
+    /// <summary>Drops the representations of bundles that are not named.</summary>
+    [Alias("Trim")]
+    Task TrimAsync(string[] keep);
+
+    /// <summary>Adds counts, once for each batch.</summary>
+    /// <returns>False if the counts must come alone, user by user: <see cref="CountLedger"/>.</returns>
+    [Alias("Count")]
+    Task<bool> CountAsync(CountBatch batch, Immutable<ItemCount[]> counts, string[] leftOut);
+
+    /// <summary>Adds one user's part of a batch, unless it was counted with the batch or alone.</summary>
+    [Alias("CountAlone")]
+    Task CountAloneAsync(UserOfBatch part, Immutable<ItemCount[]> counts);
+
+    /// <summary>The IDs of all items, those that lie together in storage next to each other.</summary>
+    [Alias("Ids")]
+    Task<string[]> IdsAsync();
+
+    /// <summary>Number of items.</summary>
+    [Alias("Size")]
+    Task<long> CountItemsAsync();
+}

@@ -1,0 +1,135 @@
+using RecBackend.Core.Items;
+
+namespace RecBackend.Grains.Items;
+
+/// <summary>Where a part of an item is stored.</summary>
+/// <param name="Segment">The segment.</param>
+/// <param name="Entry">Place of the entry in it.</param>
+internal readonly record struct Place(long Segment, int Entry);
+
+/// <summary>What a shard keeps in memory of an item: versions, counters, and where the rest is.</summary>
+internal sealed class IndexedItem
+{
+    public long Version { get; set; }
+
+    public long ContentVersion { get; set; }
+
+    public Place Content { get; set; }
+
+    public long RepresentationsVersion { get; set; }
+
+    public Place Representations { get; set; }
+
+    /// <summary>Whether a representation came from outside: only then must an upsert read those before it.</summary>
+    public bool HasExternal { get; set; }
+
+    public long CountersVersion { get; set; }
+
+    public ItemCounters Counters { get; set; } = ItemCounters.None;
+}
+
+/// <summary>
+/// The items of a shard by ID. Entries may be applied in any order and more than once: of each part the highest version stays, and a deletion ends what is older than it.
+/// </summary>
+internal sealed class ItemIndex
+{
+    private readonly Dictionary<string, IndexedItem> _items = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, long> _deleted = new(StringComparer.Ordinal);
+    private readonly Dictionary<long, int> _live = [];
+
+    public int Count => _items.Count;
+
+    public IReadOnlyDictionary<string, IndexedItem> Items => _items;
+
+    public IndexedItem? Find(string id) => _items.GetValueOrDefault(id);
+
+    /// <summary>Content and representations that are nowhere but in this segment.</summary>
+    public int LiveParts(long segment) => _live.GetValueOrDefault(segment);
+
+    public void Apply(ItemEntry entry, Place place)
+    {
+        if (_deleted.TryGetValue(entry.Id, out var deletedAt) && entry.Version < deletedAt)
+        {
+            return;
+        }
+
+        _items.TryGetValue(entry.Id, out var item);
+        if (entry.Deleted)
+        {
+            Delete(entry, item);
+            return;
+        }
+
+        item ??= _items[entry.Id] = new();
+        if (entry.Content is not null && entry.Version >= item.ContentVersion)
+        {
+            Move(item.ContentVersion == 0 ? null : item.Content, place);
+            (item.ContentVersion, item.Content) = (entry.Version, place);
+        }
+
+        if (entry.Representations is { } representations && entry.Version >= item.RepresentationsVersion)
+        {
+            Move(item.RepresentationsVersion == 0 ? null : item.Representations, place);
+            (item.RepresentationsVersion, item.Representations) = (entry.Version, place);
+            item.HasExternal = Array.Exists(representations, one => one.External);
+        }
+
+        if (entry.Counters is { } counters && entry.Version >= item.CountersVersion)
+        {
+            (item.CountersVersion, item.Counters) = (entry.Version, counters.ToCounters());
+        }
+
+        item.Version = Math.Max(item.Version, entry.Version);
+    }
+
+    /// <summary>The entry without what newer ones replace; null if nothing is left.</summary>
+    public ItemEntry? Live(ItemEntry entry)
+    {
+        if (entry.Deleted)
+        {
+            return _deleted.GetValueOrDefault(entry.Id) == entry.Version ? entry : null;
+        }
+
+        if (Find(entry.Id) is not { } item)
+        {
+            return null;
+        }
+
+        var live = new ItemEntry
+        {
+            Id = entry.Id,
+            Version = entry.Version,
+            Content = item.ContentVersion == entry.Version ? entry.Content : null,
+            Representations = item.RepresentationsVersion == entry.Version ? entry.Representations : null,
+            Counters = item.CountersVersion == entry.Version ? entry.Counters : null,
+        };
+        return live.Content is null && live.Representations is null && live.Counters is null ? null : live;
+    }
+
+    private void Delete(ItemEntry entry, IndexedItem? item)
+    {
+        _deleted[entry.Id] = entry.Version;
+        if (item is null || item.Version > entry.Version)
+        {
+            return;
+        }
+
+        _items.Remove(entry.Id);
+        Forget(item.ContentVersion == 0 ? null : item.Content);
+        Forget(item.RepresentationsVersion == 0 ? null : item.Representations);
+    }
+
+    private void Move(Place? from, Place to)
+    {
+        Forget(from);
+        _live[to.Segment] = LiveParts(to.Segment) + 1;
+    }
+
+    private void Forget(Place? place)
+    {
+        if (place is { } known && --_live[known.Segment] == 0)
+        {
+            _live.Remove(known.Segment);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+using Microsoft.Extensions.DependencyInjection;
+using Orleans.Concurrency;
+using Orleans.Storage;
+using RecBackend.Grains.Counting;
+using RecBackend.Grains.Hosting;
+using RecBackend.Grains.Storage;
+
+namespace RecBackend.Grains.Items;
+
+/// <inheritdoc cref="IItemShardGrain"/>
+[Reentrant]
+internal sealed class ItemShardGrain : Grain, IItemShardGrain
+{
+    private readonly ItemShards _shards;
+    private readonly ItemShard _shard;
+
+    public ItemShardGrain(
+        [FromKeyedServices(GrainStorageName.Value)] IGrainStorage storage, SegmentCache cache, ItemShards shards, IItemChangeSink changes, EngineClock clock)
+    {
+        _shards = shards;
+        _shard = new(new(storage, cache, (int)this.GetPrimaryKeyLong()), changes.TellAsync, clock.Time);
+    }
+
+    public override Task OnActivateAsync(CancellationToken cancellationToken) => _shard.LoadAsync(_shards.Count);
+
+    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken) => _shard.CloseAsync();
+
+    public async Task<ItemReading?[]> GetAsync(string[] ids) => [.. (await _shard.ReadAsync(ids)).Select(state => state is null ? null : ItemReading.Of(state.Record))];
+
+    public Task<bool[]> ExistAsync(string[] ids) => Task.FromResult(Array.ConvertAll(ids, _shard.Exists));
+
+    public Task<long[]> UpsertAsync(Immutable<UpsertMessage[]> upserts) => WriteAsync(_shard.UpsertAsync([.. upserts.Value.Select(one => one.ToUpsert())]));
+
+    public Task<bool[]> SetRepresentationsAsync(Immutable<RepresentationMessage[]> updates) =>
+        WriteAsync(_shard.SetRepresentationsAsync([.. updates.Value.Select(one => one.ToUpdate())]));
+
+    public Task<bool[]> DeleteAsync(string[] ids) => WriteAsync(_shard.DeleteAsync(ids));
+
+    public Task TrimAsync(string[] keep) => WriteAsync(_shard.TrimAsync(keep));
+
+    public Task<bool> CountAsync(CountBatch batch, Immutable<ItemCount[]> counts, string[] leftOut) => WriteAsync(_shard.CountAsync(batch, counts.Value, leftOut));
+
+    public Task CountAloneAsync(UserOfBatch part, Immutable<ItemCount[]> counts) => WriteAsync(_shard.CountAloneAsync(part, counts.Value));
+
+    public Task<string[]> IdsAsync() => Task.FromResult(_shard.Ids.ToArray());
+
+    public Task<long> CountItemsAsync() => Task.FromResult((long)_shard.Count);
+
+    /// <summary>A shard that has failed knows no more what is stored: the next activation reads it.</summary>
+    private async Task<TResult> WriteAsync<TResult>(Task<TResult> write)
+    {
+        try
+        {
+            return await write;
+        }
+        finally
+        {
+            if (_shard.Failure is not null)
+            {
+                DeactivateOnIdle();
+            }
+        }
+    }
+
+    private async Task WriteAsync(Task write)
+    {
+        try
+        {
+            await write;
+        }
+        finally
+        {
+            if (_shard.Failure is not null)
+            {
+                DeactivateOnIdle();
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+using RecBackend.Core.Models;
+using RecBackend.Core.Users;
+using RecBackend.Grains.Calls;
+using RecBackend.Grains.Items;
+using RecBackend.Grains.Storage;
+
+namespace RecBackend.Grains.Users;
+
+/// <summary>The users of the cluster: one grain each.</summary>
+internal sealed class GrainUserDirectory(IGrainFactory grains, ItemShards shards) : IUserDirectory
+{
+    public async ValueTask<UserSnapshot> GetAsync(string user, CancellationToken cancellation)
+    {
+        var grain = Grain(user);
+        var reading = await GrainCall.TryAgainAsync(grain.ReadAsync, cancellation);
+        return reading.ToSnapshot(user);
+    }
+
+    public async ValueTask<EventReceipt> AppendAsync(IReadOnlyList<InteractionEvent> events, CancellationToken cancellation)
+    {
+        string[] items = [.. events.Select(one => one.Item).Distinct(StringComparer.Ordinal)];
+        var exist = await GrainCall.TryAgainAsync(() => shards.SpreadAsync(items, id => id, (shard, ids) => shard.ExistAsync(ids)), cancellation);
+        var known = items.Zip(exist).Where(item => item.Second).Select(item => item.First).ToHashSet(StringComparer.Ordinal);
+
+        var outcomes = new UserEventOutcome[events.Count];
+        await Task.WhenAll(Enumerable.Range(0, events.Count).GroupBy(place => events[place].User, StringComparer.Ordinal).Select(async places =>
+        {
+            UserEvent[] own = [.. places.Select(place => Message(events[place]))];
+            var grain = Grain(places.Key);
+            foreach (var (outcome, place) in (await GrainCall.TryAgainAsync(() => grain.AppendAsync(own), cancellation)).Zip(places))
+            {
+                outcomes[place] = outcome;
+            }
+        }));
+
+        return new(
+            outcomes.Count(outcome => outcome == UserEventOutcome.Accepted),
+            outcomes.Count(outcome => outcome == UserEventOutcome.Duplicate),
+            [.. outcomes.Index().Where(one => one.Item == UserEventOutcome.ItemUnknown).Select(one => Unknown(one.Index))]);
+
+        UserEvent Message(InteractionEvent one) => new(one.EventId, one.Type, one.Item, one.Timestamp, one.RequestId, known.Contains(one.Item));
+        RejectedEntry Unknown(int place) => new(place, "item_unknown", $"There is no item '{events[place].Item}'.");
+    }
+
+    public async ValueTask SetAttributesAsync(IReadOnlyList<UserProfile> users, CancellationToken cancellation)
+    {
+        // Of a user who is named twice the later profile stays, so one write is enough.
+        var last = users.GroupBy(user => user.Id, StringComparer.Ordinal).Select(same => same.Last());
+        await Task.WhenAll(last.Select(user =>
+        {
+            var grain = Grain(user.Id);
+            return GrainCall.TryAgainAsync(() => grain.SetAttributesAsync(user.Attributes.ToDictionary()), cancellation);
+        }));
+    }
+
+    public async ValueTask<bool> EraseAsync(string user, CancellationToken cancellation)
+    {
+        var grain = Grain(user);
+        return await GrainCall.TryAgainAsync(grain.EraseAsync, cancellation);
+    }
+
+    public void CacheEncoding(UserSnapshot user, UserEncoding encoding) => _ = Grain(user.Id).CacheEncodingAsync(user.Life, user.Version, EncodingMessage.Of(encoding));
+
+    private IUserGrain Grain(string user) => grains.GetGrain<IUserGrain>(EntityKey.Of(user));
+}

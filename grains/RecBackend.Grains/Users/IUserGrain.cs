@@ -1,0 +1,28 @@
+using Orleans.Concurrency;
+
+namespace RecBackend.Grains.Users;
+
+/// <summary>One user: profile, counters, history, the window of event IDs, and the encoding that a scoring silo computed last. The key is <see cref="Storage.EntityKey"/> of the ID.</summary>
+[Alias("RecBackend.IUserGrain")]
+public interface IUserGrain : IGrainWithStringKey
+{
+    /// <summary>The user as last stored. Does not wait for a write that is under way.</summary>
+    [Alias("Read"), AlwaysInterleave]
+    Task<UserReading> ReadAsync();
+
+    /// <summary>Applies events of this user, stored with one write; gives what became of each, in order.</summary>
+    [Alias("Append")]
+    Task<UserEventOutcome[]> AppendAsync(UserEvent[] events);
+
+    /// <summary>Replaces the attributes.</summary>
+    [Alias("SetAttributes")]
+    Task SetAttributesAsync(Dictionary<string, string> attributes);
+
+    /// <summary>Forgets the user, in storage too; false if nothing was known.</summary>
+    [Alias("Erase")]
+    Task<bool> EraseAsync();
+
+    /// <summary>Keeps an encoding of the user as of <paramref name="version"/> of <paramref name="life"/>, in memory.</summary>
+    [Alias("CacheEncoding"), AlwaysInterleave, OneWay]
+    Task CacheEncodingAsync(Guid life, long version, EncodingMessage encoding);
+}

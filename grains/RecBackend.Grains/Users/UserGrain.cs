@@ -1,0 +1,166 @@
+using Microsoft.Extensions.Logging;
+using RecBackend.Core.Storage;
+using RecBackend.Core.Users;
+using RecBackend.Grains.Counting;
+using RecBackend.Grains.Hosting;
+using RecBackend.Grains.Storage;
+
+namespace RecBackend.Grains.Users;
+
+/// <inheritdoc cref="IUserGrain"/>
+internal sealed class UserGrain(
+    [PersistentState("user", GrainStorageName.Value)] IPersistentState<UserGrainState> stored, ItemCounter counter, EngineClock clock, ILogger<UserGrain> log)
+    : Grain, IUserGrain
+{
+    private UserState _user = null!;
+    private List<PendingCount> _pending = [];
+    private Task _recovery = Task.CompletedTask;
+
+    private string Id => EntityKey.Id(this.GetPrimaryKeyString());
+
+    public override Task OnActivateAsync(CancellationToken cancellationToken)
+    {
+        _user = stored.RecordExists ? new(stored.State.ToRecord(Id), clock.Time) : new(Id, clock.Time, Guid.NewGuid());
+        _pending = [.. stored.State.Pending];
+        if (_pending.Count > 0)
+        {
+            // An activation before this one may have ended before its counts were sent. They are sent again, to be counted once.
+            _recovery = RecoverAsync([.. _pending]);
+        }
+
+        return Task.CompletedTask;
+    }
+
+    public override async Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken) =>
+        await _recovery.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+
+    public Task<UserReading> ReadAsync() => Task.FromResult(UserReading.Of(_user.Snapshot));
+
+    public async Task<UserEventOutcome[]> AppendAsync(UserEvent[] events)
+    {
+        var outcomes = new UserEventOutcome[events.Length];
+        var counts = new Dictionary<string, ItemCount>(StringComparer.Ordinal);
+        for (var i = 0; i < events.Length; i++)
+        {
+            outcomes[i] = Apply(events[i], counts);
+        }
+
+        if (!_user.HasChanges)
+        {
+            return outcomes;
+        }
+
+        using var turn = counter.Join(this.GetPrimaryKeyString(), [.. counts.Values]);
+        _pending.RemoveAll(pending => counter.IsCounted(pending.Batch));
+        try
+        {
+            await WriteAsync([.. _pending, .. counts.Values.Select(count => new PendingCount(turn.Batch, count))]);
+        }
+        catch
+        {
+            turn.LeaveOut();
+            throw;
+        }
+
+        _pending.AddRange(counts.Values.Select(count => new PendingCount(turn.Batch, count)));
+        turn.Confirm();
+        return outcomes;
+    }
+
+    public Task SetAttributesAsync(Dictionary<string, string> attributes)
+    {
+        _user.SetAttributes(attributes);
+        return WriteAsync([.. _pending]);
+    }
+
+    public async Task<bool> EraseAsync()
+    {
+        if (!_user.Snapshot.Known)
+        {
+            return false;
+        }
+
+        // What the user has done stays with the items, which name nobody: it must reach them before it is forgotten here.
+        foreach (var pending in _pending.GroupBy(pending => pending.Batch))
+        {
+            await counter.CountedAsync(pending.Key, this.GetPrimaryKeyString(), [.. pending.Select(one => one.Count)]);
+        }
+
+        try
+        {
+            await stored.ClearStateAsync();
+        }
+        catch (Exception error)
+        {
+            throw Failed(error);
+        }
+
+        _pending = [];
+        _user = new(Id, clock.Time, Guid.NewGuid());
+        return true;
+    }
+
+    public Task CacheEncodingAsync(Guid life, long version, EncodingMessage encoding)
+    {
+        var user = _user.Snapshot;
+        if (user.Life == life && user.Version == version)
+        {
+            _user.CacheEncoding(user, encoding.ToEncoding());
+        }
+
+        return Task.CompletedTask;
+    }
+
+    private UserEventOutcome Apply(in UserEvent one, Dictionary<string, ItemCount> counts)
+    {
+        if (_user.Remembers(one.EventId))
+        {
+            return UserEventOutcome.Duplicate;
+        }
+
+        if (!one.ItemKnown)
+        {
+            return UserEventOutcome.ItemUnknown;
+        }
+
+        _user.Apply(new(one.EventId, one.Type, Id, one.Item, one.Timestamp, one.RequestId));
+        var isImpression = one.Type == InteractionEvent.Impression;
+        var count = new ItemCount(one.Item, isImpression ? 1 : 0, isImpression ? 0 : 1, one.Timestamp);
+        counts[one.Item] = counts.TryGetValue(one.Item, out var before) ? before.And(count) : count;
+        return UserEventOutcome.Accepted;
+    }
+
+    private async Task WriteAsync(PendingCount[] pending)
+    {
+        _user.Changes();
+        stored.State = UserGrainState.Of(_user.ToRecord(), _user.Snapshot.Life, pending);
+        try
+        {
+            await stored.WriteStateAsync();
+        }
+        catch (Exception error)
+        {
+            _user.Rollback();
+            throw Failed(error);
+        }
+
+        _user.Commit();
+    }
+
+    /// <summary>Whether the write was stored is not known: this activation ends, and the next one reads what is true.</summary>
+    private StorageException Failed(Exception error)
+    {
+        log.LogWarning(error, "A user could not be stored");
+        DeactivateOnIdle();
+        return new(StorageException.Unavailable, $"A user could not be stored: {error.Message} The outcome is unknown; it is safe to send the call again.", error);
+    }
+
+    private async Task RecoverAsync(PendingCount[] pending)
+    {
+        foreach (var batch in pending.GroupBy(one => one.Batch))
+        {
+            await counter.CountedAsync(batch.Key, this.GetPrimaryKeyString(), [.. batch.Select(one => one.Count)]);
+            _pending.RemoveAll(one => one.Batch == batch.Key);
+        }
+    }
+}

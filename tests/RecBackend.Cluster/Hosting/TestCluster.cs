@@ -1,0 +1,60 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Orleans.Configuration;
+using RecBackend.Core.Items;
+using RecBackend.Core.Users;
+using RecBackend.Engine.Contract;
+using RecBackend.Grains.Counting;
+using RecBackend.Grains.Hosting;
+using StackExchange.Redis;
+
+namespace RecBackend.Cluster.Tests.Hosting;
+
+/// <summary>Silos in this process, which speak to each other over sockets and keep their state in real storage.</summary>
+internal sealed class TestCluster : IAsyncDisposable
+{
+    private readonly IReadOnlyList<IHost> _silos;
+
+    private TestCluster(IReadOnlyList<IHost> silos) => _silos = silos;
+
+    public IReadOnlyList<IServiceProvider> Silos => [.. _silos.Select(silo => silo.Services)];
+
+    public EnginePorts PortsOf(int silo) => new(Silos[silo].GetRequiredService<IUserDirectory>(), Silos[silo].GetRequiredService<IItemDirectory>(), Silos[silo].GetRequiredService<IItemChangeFeed>());
+
+    public static async Task<TestCluster> StartAsync(Backing backing, string container, int silos, TimeProvider clock, int shards = 4)
+    {
+        var cluster = $"c{Guid.NewGuid():n}";
+        var hosts = Enumerable.Range(0, silos).Select(silo => Build(backing, container, cluster, clock, shards)).ToList();
+
+        // The first alone: it makes the membership table.
+        await hosts[0].StartAsync();
+        await Task.WhenAll(hosts.Skip(1).Select(host => host.StartAsync()));
+        return new(hosts);
+    }
+
+    /// <summary>Waits until the items have counted all acknowledged events.</summary>
+    public Task SettleAsync() => Task.WhenAll(Silos.Select(silo => silo.GetRequiredService<ItemCounter>().FlushAsync()));
+
+    public async ValueTask DisposeAsync()
+    {
+        await Task.WhenAll(_silos.Select(silo => silo.StopAsync()));
+        foreach (var silo in _silos)
+        {
+            silo.Dispose();
+        }
+    }
+
+    private static IHost Build(Backing backing, string container, string cluster, TimeProvider clock, int shards)
+    {
+        var builder = Host.CreateApplicationBuilder();
+        builder.Logging.ClearProviders().SetMinimumLevel(LogLevel.Warning);
+        builder.UseOrleans(silo => silo
+            .Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = (cluster, "recbackend"))
+            .ConfigureEndpoints("127.0.0.1", LoopbackServer.FreePort(), LoopbackServer.FreePort())
+            .UseRedisClustering(options => options.ConfigurationOptions = ConfigurationOptions.Parse(backing.Redis))
+            .UseRecBackendTimeouts()
+            .AddRecBackendEngine(backing.Blobs, container, new ClusterEngineOptions { ItemShards = shards }, clock));
+        return builder.Build();
+    }
+}

@@ -116,14 +116,14 @@ restore() {
     case $package in
       Microsoft.ML.OnnxRuntime) make_onnxruntime ;;
       System.IO.Hashing) make_hashing ;;
-      Microsoft.Orleans.*) orleans=true ;;
+      Microsoft.Orleans.* | MessagePack) orleans=true ;;
       *) fail_with_log "$log" "there is no replacement for $package" ;;
     esac
   done
   local target=RecBackend.sln
   if $orleans; then
     target=RecBackend.Embedded.slnf
-    say "Microsoft.Orleans.* cannot be restored here: building and testing RecBackend.Embedded.slnf, all but the cluster engine."
+    say "Microsoft.Orleans.* or MessagePack cannot be restored here: building and testing RecBackend.Embedded.slnf, all but the cluster engine."
   fi
   restore_solution $target "$log" || fail_with_log "$log" "restoring $target failed"
   echo $target >"$stamps/solution"

@@ -108,7 +108,7 @@ internal sealed class ItemIndex
 
     private void Delete(ItemEntry entry, IndexedItem? item)
     {
-        _deleted[entry.Id] = entry.Version;
+        _deleted[entry.Id] = Math.Max(entry.Version, _deleted.GetValueOrDefault(entry.Id));
         if (item is null || item.Version > entry.Version)
         {
             return;

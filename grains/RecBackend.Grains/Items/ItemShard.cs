@@ -351,7 +351,8 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
 
         async Task WriteAsync(bool header)
         {
-            var segment = new ItemSegment { Entries = [.. entries], Header = header ? _header : null, Version = header ? _headerVersion : 0 };
+            // The version too: the sources may have held the highest, and a version must never be given twice.
+            var segment = new ItemSegment { Entries = [.. entries], Header = header ? _header : null, Version = _version };
 
             // A merge that was cut off may have left a segment of this number that nobody reads.
             while (await segments.ReadAsync(-nextMerged) is not null)

@@ -1,0 +1,93 @@
+using System.Collections.Concurrent;
+using Orleans.Storage;
+using RecBackend.Grains.Storage;
+
+namespace RecBackend.Cluster.Tests.Hosting;
+
+/// <summary>Grain storage with the promises of the blob one, etags and bytes included, that fails when it is told to.</summary>
+internal sealed class MemoryStorage : IGrainStorage
+{
+    private static readonly MessagePackStateSerializer Serializer = new();
+    private readonly ConcurrentDictionary<string, (string ETag, byte[] Bytes)> _states = new();
+    private int _etag;
+
+    /// <summary>Asked before each write: fail, fail after it was stored, or neither.</summary>
+    public Func<string, WriteFault> Fault { get; set; } = _ => WriteFault.None;
+
+    public int Writes { get; private set; }
+
+    public ICollection<string> Names => _states.Keys;
+
+    public MemoryStorage Copy()
+    {
+        var copy = new MemoryStorage { _etag = _etag };
+        foreach (var (name, state) in _states)
+        {
+            copy._states[name] = state;
+        }
+
+        return copy;
+    }
+
+    public Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
+    {
+        if (_states.TryGetValue(Name(stateName, grainId), out var stored))
+        {
+            (grainState.State, grainState.ETag, grainState.RecordExists) = (Serializer.Deserialize<T>(new(stored.Bytes))!, stored.ETag, true);
+        }
+        else
+        {
+            (grainState.State, grainState.ETag, grainState.RecordExists) = (Activator.CreateInstance<T>(), null!, false);
+        }
+
+        return Task.CompletedTask;
+    }
+
+    public async Task WriteStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
+    {
+        var name = Name(stateName, grainId);
+        await Task.Yield();
+        Writes++;
+        var fault = Fault(name);
+        if (fault == WriteFault.Before)
+        {
+            throw new IOException("the storage was told to fail");
+        }
+
+        if ((_states.TryGetValue(name, out var stored) ? stored.ETag : null) != grainState.ETag)
+        {
+            throw new InconsistentStateException($"{name} is not as it was read");
+        }
+
+        var etag = $"{Interlocked.Increment(ref _etag)}";
+        _states[name] = (etag, Serializer.Serialize(grainState.State).ToArray());
+        if (fault == WriteFault.After)
+        {
+            throw new IOException("the storage was told to lose its answer");
+        }
+
+        (grainState.ETag, grainState.RecordExists) = (etag, true);
+    }
+
+    public Task ClearStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
+    {
+        _states.TryRemove(Name(stateName, grainId), out _);
+        (grainState.State, grainState.ETag, grainState.RecordExists) = (Activator.CreateInstance<T>(), null!, false);
+        return Task.CompletedTask;
+    }
+
+    private static string Name(string stateName, GrainId grainId) => $"{stateName}-{grainId}";
+}
+
+/// <summary>What becomes of a write.</summary>
+internal enum WriteFault
+{
+    /// <summary>It is stored.</summary>
+    None,
+
+    /// <summary>It is not stored.</summary>
+    Before,
+
+    /// <summary>It is stored, but nobody is told.</summary>
+    After,
+}

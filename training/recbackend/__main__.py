@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--no-time-context", action="store_true", help="let the model read nothing of a request's time")
     train.add_argument("--no-text", action="store_true", help="ignore the items' text")
     train.add_argument("--no-images", action="store_true", help="ignore the items' pictures")
-    train.add_argument("--text-length", type=int, metavar="T", help="tokens of an item's text that the model reads")
+    train.add_argument("--text-length", type=int, metavar="T", help="tokens of an item's text that the model reads (default: the recipe's)")
     train.add_argument("--config", action="append", default=[], metavar="KEY=VALUE", help="a setting of the recipe; may be given several times")
     train.set_defaults(run=_train)
 
@@ -94,11 +94,12 @@ def _train(options: argparse.Namespace) -> None:
 
     recipe = _recipe(options.recipe)
     config = configured(recipe.Config(), _settings(options))
+    check_ranges(config, options.seed)
     check_out(options.out)
     started = time.monotonic()
     dataset = data.read(options.data)
     _describe(dataset)
-    built = features.build(dataset, _feature_options(options, config, features.FeatureOptions()))
+    built = features.build(dataset, _feature_options(options, recipe.READS, config, features.FeatureOptions()))
     progress = ProgressLine(f"train {options.recipe}")
     training = export.Training(_command(options), options.seed, datetime.datetime.now(datetime.timezone.utc))
     try:
@@ -109,6 +110,20 @@ def _train(options: argparse.Namespace) -> None:
     for part, values in manifest["metrics"].items():
         print(f"{part}: " + ", ".join(f"{name} {value}" for name, value in values.items()))
     print(f"bundle {manifest['version']} in {options.out}, {_size(options.out) / 1e6:.1f} MB, after {time.monotonic() - started:.0f} s")
+
+
+def check_ranges(config: Any, seed: int) -> None:
+    """UsageError for settings that would give a model that learned nothing, or a bundle that hosts refuse (docs/bundle-format.md section 1)."""
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"--seed is {seed}; 0 or more is allowed")
+    for name, least, most in (("history", 1, 200), ("text_length", 1, 4096)):
+        value = getattr(config, name, least)
+        if not least <= value <= most:
+            raise UsageError(f"{name} is {value}; {least} to {most} is allowed")
+    for field in dataclasses.fields(config):
+        epochs = getattr(getattr(config, field.name), "epochs", 1)
+        if epochs < 1:
+            raise UsageError(f"{field.name}.epochs is {epochs}; 1 or more is allowed")
 
 
 def check_out(out: Path) -> None:
@@ -129,18 +144,21 @@ def _settings(options: argparse.Namespace) -> list[str]:
     shortcuts = [] if options.epochs is None else [f"schedule.epochs={options.epochs}"]
     if options.history is not None:
         shortcuts.append(f"history={options.history}")
+    if options.text_length is not None:
+        shortcuts.append(f"text_length={options.text_length}")
     return shortcuts + options.config
 
 
-def _feature_options(options: argparse.Namespace, config: Any, default: Any) -> Any:
+def _feature_options(options: argparse.Namespace, reads: tuple[str, ...], config: Any, default: Any) -> Any:
+    """What the recipe reads and the command does not switch off: no picture is decoded for a model that looks at none."""
     chosen = {
         "statistics": not options.no_statistics,
         "time_context": not options.no_time_context,
-        "text": not options.no_text,
-        "images": not options.no_images,
-        "image_features": not options.no_images,
+        "text": "text" in reads and not options.no_text,
+        "images": "image" in reads and not options.no_images,
+        "image_features": "image_features" in reads and not options.no_images,
         "history": getattr(config, "history", default.history),
-        "text_length": options.text_length or getattr(config, "text_length", default.text_length),
+        "text_length": getattr(config, "text_length", default.text_length),
         "text_vocabulary": getattr(config, "text_vocabulary", default.text_vocabulary),
         "image_size": getattr(config, "image_size", default.image_size),
     }
@@ -155,8 +173,6 @@ def _command(options: argparse.Namespace) -> str:
         words += ["--seed", str(options.seed)]
     flags = ("no_statistics", "no_time_context", "no_text", "no_images")
     words += [f"--{flag.replace('_', '-')}" for flag in flags if getattr(options, flag)]
-    if options.text_length:
-        words += ["--text-length", str(options.text_length)]
     for setting in _settings(options):
         words += ["--config", setting]
     return shlex.join(words)

@@ -23,7 +23,7 @@ from . import metrics, safetensors
 from .data import TEST, TRAIN, VALID, Dataset
 from .features import Features, Vocabulary
 from .progress import ProgressLine
-from .replay import Replay, read_inputs
+from .replay import Replay
 from .train import TrainedModel
 
 FORMAT = 1
@@ -294,7 +294,7 @@ def _write_graphs(model: TrainedModel, replay: Replay, folder: Path) -> None:
     rows = golden_rows(replay.features)
 
     places = replay.features.item[rows]
-    inputs = _tensors(read_inputs(model, replay.features.items, places))
+    inputs = _tensors(replay.features.items.named(model.item_inputs, places))
     outputs = write_graph(model.item_encoder, inputs, ["representation"], dict.fromkeys([*inputs, "representation"], batch), folder / "item_encoder.onnx")
     _add(golden, "item_encoder", inputs, outputs)
 
@@ -398,9 +398,9 @@ def write_uncached(replay: Replay, out: Path) -> None:
     history = features.history(rows[:1], model.dims["history"])
     masked = history.mask[0] > 0
     inputs: dict[str, Tensor] = {}
-    for name, value in read_inputs(model, features.items, features.item[candidates]).items():
+    for name, value in features.items.named(model.item_inputs, features.item[candidates]).items():
         inputs[f"candidate_content_{name}"] = torch.from_numpy(value)
-    for name, value in read_inputs(model, features.items, history.items[0]).items():
+    for name, value in features.items.named(model.item_inputs, history.items[0]).items():
         value = value.copy()
         value[~masked] = 0
         inputs[f"history_content_{name}"] = torch.from_numpy(value)

@@ -113,14 +113,21 @@ class ItemInputs:
     attributes: np.ndarray | None  # int64 [I, A]
     image: np.ndarray | None  # float32 [I, 3, H, W]
     image_features: np.ndarray | None  # float32 [I, F]
-    image_mask: np.ndarray  # float32 [I, 1]
+    has_image: np.ndarray  # bool [I]
+    has_image_features: np.ndarray  # bool [I]
 
-    def named(self, rows: np.ndarray | slice = slice(None)) -> dict[str, np.ndarray]:
-        """The present inputs of some items by the names that the item encoder's graph has."""
-        names = ["text", "categories", "attributes", "image", "image_features"]
-        if self.image is not None or self.image_features is not None:
-            names.append("image_mask")
-        return {name: getattr(self, name)[rows] for name in names if getattr(self, name) is not None}
+    def named(self, reads: Iterable[str], rows: np.ndarray | slice = slice(None)) -> dict[str, np.ndarray]:
+        """Those inputs of some items that a model reads and that are present, by the names that its graph has.
+
+        `image_mask` comes with a picture or features and is of what the model reads: a picture beside features that are absent is nothing to a model of features.
+        """
+        wanted = set(reads)
+        names = ("text", "categories", "attributes", "image", "image_features")
+        inputs = {name: getattr(self, name)[rows] for name in names if name in wanted and getattr(self, name) is not None}
+        masks = [mask[rows] for name, mask in (("image", self.has_image), ("image_features", self.has_image_features)) if name in inputs]
+        if masks:
+            inputs["image_mask"] = np.logical_or.reduce(masks)[:, None].astype(np.float32)
+        return inputs
 
 
 @dataclass(frozen=True)
@@ -212,22 +219,15 @@ def build(dataset: Dataset, options: FeatureOptions = FeatureOptions()) -> Featu
 
 
 def fit(dataset: Dataset, options: FeatureOptions = FeatureOptions()) -> Schema:
-    """Vocabularies, merges and priors of the training part: nothing that validation and test rows brought can enter."""
+    """Vocabularies, merges and priors, of the rows of the training part and of their items and users alone."""
     training = dataset.split == TRAIN
     prior = round(float(dataset.label[training].mean()), 6)
-    trained = np.unique(dataset.item[training])
-    # Items that nobody was shown yet are part of the catalogue that the text is learned from; items that first appear
-    # after the training part, or are held out, are the new ones that a test asks about.
-    unseen = np.ones(len(dataset.items), bool)
-    unseen[dataset.item] = False
-    readable = [dataset.items[place] for place in np.union1d(trained, np.flatnonzero(unseen))]
-    readable = [item for item in readable if item.id not in dataset.held_out_items]
-    items = [dataset.items[place] for place in trained]
+    items = [dataset.items[place] for place in np.unique(dataset.item[training])]
     profiles = [dataset.profiles[place] for place in np.unique(dataset.user[training])]
 
     tokenizer = None
-    if options.text and any(any(item.document) for item in readable):
-        tokenizer = Tokenizer.train((part for item in readable for part in item.document), options.text_vocabulary)
+    if options.text and any(any(item.document) for item in items):
+        tokenizer = Tokenizer.train((part for item in items for part in item.document), options.text_vocabulary)
     categories = _listed(
         "categories", (set(item.categories) for item in items), options.category_limit, options.minimum_count
     )
@@ -280,19 +280,16 @@ def item_inputs(items: list[Item], schema: Schema) -> ItemInputs:
     """The content of items as the item encoder reads it."""
     count = len(items)
     image, features = None, None
-    mask = np.zeros((count, 1), np.float32)
     if schema.image:
         image = np.zeros((count, 3, schema.image.height, schema.image.width), np.float32)
         for place, item in enumerate(items):
             if item.image is not None:
                 image[place] = images.load(item.image, schema.image)
-                mask[place] = 1
     if schema.image_features:
         features = np.zeros((count, schema.image_features), np.float32)
         for place, item in enumerate(items):
             if item.image_features is not None:
                 features[place] = item.image_features
-                mask[place] = 1
     text = None
     if schema.tokenizer:
         encoded = [schema.tokenizer.encode_parts(item.document, schema.text_length) for item in items]
@@ -309,7 +306,8 @@ def item_inputs(items: list[Item], schema: Schema) -> ItemInputs:
         attributes=_attribute_ids([item.attributes for item in items], schema.attributes) if schema.attributes else None,
         image=image,
         image_features=features,
-        image_mask=mask,
+        has_image=np.array([item.image is not None for item in items], bool),
+        has_image_features=np.array([item.image_features is not None for item in items], bool),
     )
 
 

@@ -15,6 +15,9 @@ from torch.nn import functional
 
 from .features import Schema
 
+# Below this deviation a number counts as the same in all rows. Click rates of one in a thousand still deviate by ten times as much.
+_CONSTANT = 1e-4
+
 
 class CategoricalInputs(nn.Module):
     """Embeds an item's categories (mean over those present) and each of its attributes.
@@ -122,7 +125,8 @@ class Standardize(nn.Module):
     """Shifts and scales each of a list of numbers [..., n] to mean 0 and deviation 1 over the training rows.
 
     Smoothed click rates differ by a few hundredths. As they come, it takes thousands of steps until a network makes use of them.
-    What lies further out than four deviations counts as four: counters grow in production beyond all that training saw.
+    What lies further out than four deviations counts as four: counters grow in production beyond all that training saw. What was the same in every training row says nothing:
+    its weights were never trained, so it must stay at 0 when production brings other values (ages, after a log of a single day).
     """
 
     def __init__(self, values: int):
@@ -133,8 +137,9 @@ class Standardize(nn.Module):
     def observe(self, values: Tensor) -> None:
         """values [R, n]"""
         if values.numel():
+            deviation = values.double().std(0, unbiased=False)
             self.mean.copy_(values.double().mean(0))
-            self.scale.copy_(1 / values.double().std(0, unbiased=False).clamp(min=1e-3))
+            self.scale.copy_((deviation >= _CONSTANT) / deviation.clamp(min=_CONSTANT))
 
     def forward(self, values: Tensor) -> Tensor:
         return ((values - self.mean) * self.scale).clamp(-4, 4)
@@ -237,14 +242,15 @@ class Ranker(nn.Module):
         self.calibration = Calibration()
 
     def logits(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
-        """user_state [B, S], history_state [B, L, H], item [B, N, dRow], context [B, C] -> [B, N]."""
+        """user_state [B, S], history_state [B, L, H], item [B, N, dRow], context [B, C], or in training [B, N, C] -> [B, N]."""
         known = item[:, :, : self.event]
         read, agreement = self.attention(known, history_state)
         user = user_state[:, self.hidden :].unsqueeze(1)
         candidate = torch.cat([known, self.statistics(item[:, :, self.event :])], 2) if len(self.statistics.mean) else known
         first = _linear(self.first, torch.cat([candidate, _linear(self.taste, known) * user, agreement], 2)) + user_state[:, : self.hidden].unsqueeze(1)
         if self.context is not None:
-            first = first + self.context(self.moment(context)).unsqueeze(1)
+            moment = self.context(self.moment(context))
+            first = first + (moment.unsqueeze(1) if moment.dim() == 2 else moment)
         # What was read goes to the crosses alone: in the first layer too, it made that a third wider and no better.
         x = x0 = torch.cat([candidate, read, user + torch.zeros_like(item[:, :, :1])], 2).flatten(0, 1)
         for cross in self.crosses:

@@ -79,23 +79,13 @@ class Replay:
 @torch.no_grad()
 def encode_items(model: TrainedModel, items: ItemInputs) -> np.ndarray:
     """float32 [I, dRep]: the representation of every item."""
-    inputs = read_inputs(model, items)
-    count = len(items.image_mask)
+    inputs = items.named(model.item_inputs)
+    count = len(items.has_image)
     parts = []
     for begin in range(0, count, _ITEMS):
         batch = {name: torch.from_numpy(np.ascontiguousarray(value[begin : begin + _ITEMS])) for name, value in inputs.items()}
         parts.append(model.item_encoder(**batch).numpy())
     return np.concatenate(parts).astype(np.float32)
-
-
-def read_inputs(model: TrainedModel, items: ItemInputs, rows: np.ndarray | slice = slice(None)) -> dict[str, np.ndarray]:
-    """The item encoder's inputs for some items: those that the model reads, with the mask beside an image."""
-    wanted = set(model.item_inputs)
-    if wanted & {"image", "image_features"}:
-        wanted.add("image_mask")
-    else:
-        wanted.discard("image_mask")
-    return {name: value for name, value in items.named(rows).items() if name in wanted}
 
 
 def _float32(table: np.ndarray) -> np.ndarray:

@@ -22,6 +22,9 @@ from torch.nn import functional
 from . import metrics
 from .features import Features
 
+# A calibration that shrinks logits further than this would leave ties in 32 bits.
+_LEAST_SCALE = 1e-4
+
 
 @dataclass
 class TrainedModel:
@@ -70,12 +73,12 @@ class Examples:
         return cls(features, torch.from_numpy(features.item_row), torch.from_numpy(features.user_row))
 
     def item_inputs(self, names: tuple[str, ...], items: np.ndarray | slice = slice(None)) -> dict[str, Tensor]:
-        """The named inputs of the item encoder, one row an item."""
-        present = self.features.items.named(items)
-        return {name: torch.from_numpy(np.ascontiguousarray(present[name])) for name in names if name in present}
+        """The inputs of an item encoder that reads `names`, one row an item (`ItemInputs.named`)."""
+        return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in self.features.items.named(names, items).items()}
 
     def batch(self, requests: Tensor) -> Batch:
-        """Requests [B, N], as `requests` makes them. The user is taken as of the first row of each: no row sees what came after it."""
+        """Requests [B, N], as `requests` makes them. History and user statistics are those of the first row of each, so that no row sees what came after it; item statistics and
+        context, which no encoding of the user depends on, are each row's own."""
         first = requests[:, 0].numpy()
         present = requests >= 0
         rows = torch.where(present, requests, requests[:, :1]).numpy()
@@ -85,7 +88,7 @@ class Examples:
             user=torch.from_numpy(user.astype(np.int64)),
             profile=torch.from_numpy(self.features.profile[user]),
             user_statistics=torch.from_numpy(self.features.user_statistics[first]),
-            context=torch.from_numpy(self.features.context[first]),
+            context=torch.from_numpy(self.features.context[rows]),
             history_items=torch.from_numpy(history.items),
             history_actions=torch.from_numpy(history.actions),
             history_intervals=torch.from_numpy(history.intervals),
@@ -104,7 +107,7 @@ class Batch:
     user: Tensor  # int64 [B]
     profile: Tensor  # int64 [B, P]
     user_statistics: Tensor  # [B, dUs]
-    context: Tensor  # [B, C]
+    context: Tensor  # [B, N, C]: a served request has one for all its candidates, but the log's rows came at different times
     history_items: Tensor  # int64 [B, L]
     history_actions: Tensor  # int64 [B, L]
     history_intervals: Tensor  # [B, L]
@@ -357,21 +360,38 @@ def fit(
 def fit_calibration(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     """Platt scaling: the (scale, bias) for which `sigmoid(scale * logit + bias)` has the least log loss.
 
-    Newton's method on two parameters. The identity (1, 0) where it does not help or the scale would not be positive, which would turn the ranking around.
+    Newton's method with step halving, from scale 0 and the click rate, towards Platt's smoothed targets, which keep it finite where the classes are separable (Lin, Lin, Weng 2007,
+    "A note on Platt's probabilistic outputs"). The identity (1, 0) where there is one class alone, where it does not lower the loss, and where the scale would not be positive: that
+    would turn the ranking around, or make a tie of it.
     """
     x = np.asarray(logits, dtype=np.float64)
-    y = np.asarray(labels, dtype=np.float64)
-    scale, bias = 1.0, 0.0
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(scale * x + bias, -500, 500)))
-        w = p * (1 - p)
-        gradient = np.array([np.mean((p - y) * x), np.mean(p - y)])
-        hessian = np.array([[np.mean(w * x * x), np.mean(w * x)], [np.mean(w * x), np.mean(w)]]) + 1e-9 * np.eye(2)
-        change = np.linalg.solve(hessian, gradient)
-        scale, bias = scale - change[0], bias - change[1]
-        if np.abs(change).max() < 1e-10:
+    clicked = np.asarray(labels, dtype=np.float64) > 0
+    clicks, others = int(clicked.sum()), int((~clicked).sum())
+    if not clicks or not others:
+        return 1.0, 0.0
+    target = np.where(clicked, (clicks + 1) / (clicks + 2), 1 / (others + 2))
+    inputs = np.stack([x, np.ones_like(x)], 1)
+
+    def loss(point: np.ndarray) -> float:
+        value = inputs @ point
+        return float(np.mean(np.logaddexp(0, value) - target * value))
+
+    point = np.array([0.0, np.log((clicks + 1) / (others + 1))])
+    for _ in range(100):
+        p = 0.5 * (1 + np.tanh(0.5 * (inputs @ point)))
+        gradient = inputs.T @ (p - target) / len(x)
+        hessian = (inputs * (p * (1 - p))[:, None]).T @ inputs / len(x) + 1e-12 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        present, size = loss(point), 1.0
+        while size > 1e-10 and not loss(point - size * step) < present:
+            size /= 2
+        if size <= 1e-10:  # nothing lower can be told from the present loss in 64 bits
             break
-    return (float(scale), float(bias)) if np.isfinite(scale) and scale > 0 and np.isfinite(bias) else (1.0, 0.0)
+        point = point - size * step
+    scale, bias = float(point[0]), float(point[1])
+    if not scale > _LEAST_SCALE or not loss(point) < loss(np.array([1.0, 0.0])):
+        return 1.0, 0.0
+    return scale, bias
 
 
 def conclude(recipe: str, model: ClickModel, features: Features, item_encoder: nn.Module, item_inputs: tuple[str, ...], config: Any) -> TrainedModel:

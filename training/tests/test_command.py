@@ -6,9 +6,11 @@ import pytest
 from conftest import REPOSITORY
 from neutral import write_folder
 
-from recbackend.__main__ import UsageError, check_out, configured, main, recipe_names
+from recbackend.__main__ import UsageError, _command, _feature_options, _parser, _settings, check_out, configured, main, recipe_names
 from recbackend.data import DataError, read
-from recbackend.features import build
+from recbackend.features import FeatureOptions, build
+from recbackend.recipes import id as id_recipe
+from recbackend.recipes import ppm
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,43 @@ def test_folder_that_is_no_bundle_is_never_replaced(tmp_path):
     (tmp_path / "old" / "manifest.json").write_text("{}")
     check_out(tmp_path / "old")
     check_out(tmp_path / "new" / "bundle.zip")
+
+
+@pytest.mark.parametrize(
+    "arguments, reason",
+    [
+        (["--epochs", "0"], "schedule.epochs is 0; 1 or more is allowed"),
+        (["--config", "user_schedule.epochs=0"], "user_schedule.epochs is 0; 1 or more is allowed"),
+        (["--history", "0"], "history is 0; 1 to 200 is allowed"),
+        (["--history", "300"], "history is 300; 1 to 200 is allowed"),
+        (["--text-length", "0"], "text_length is 0; 1 to 4096 is allowed"),
+        (["--seed", "-1"], "--seed is -1; 0 or more is allowed"),
+    ],
+)
+def test_setting_that_makes_a_useless_bundle_is_refused_before_training(tmp_path, capsys, arguments, reason):
+    write_folder(tmp_path / "data")
+    assert main(["train", "ppm", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "b"), *arguments]) == 2
+    assert capsys.readouterr().err == f"rec train: {reason}\n"
+
+
+def test_text_length_is_a_setting_of_the_recipe_or_refused(tmp_path, capsys):
+    options = _parser().parse_args(["train", "ppm", "--data", "d", "--out", "b", "--text-length", "9"])
+    assert configured(ppm.Config(), _settings(options)).text_length == 9
+    assert _command(options) == "rec train ppm --data d --out b --config text_length=9"
+    write_folder(tmp_path / "data")
+    assert main(["train", "id", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "b"), "--text-length", "9"]) == 2
+    assert "no setting 'text_length'" in capsys.readouterr().err
+
+
+def test_id_reads_neither_text_nor_pictures(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    items = [{"id": name, "text": "some words", "categories": ["x"], "image": "a.png"} for name in "abc"]
+    dataset = read(write_folder(tmp_path, items=items))
+    options = _parser().parse_args(["train", "id", "--data", "d", "--out", "b"])
+    built = build(dataset, _feature_options(options, id_recipe.READS, id_recipe.Config(), FeatureOptions()))
+    assert built.schema.tokenizer is None and built.items.image is None
+    with pytest.raises(DataError, match="not a JPEG"):
+        build(dataset, _feature_options(options, ppm.READS, ppm.Config(), FeatureOptions()))
 
 
 def test_damaged_picture_names_its_file(tmp_path):

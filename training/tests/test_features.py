@@ -98,18 +98,25 @@ def test_nothing_after_the_training_part_enters_what_is_learned():
     dataset = random_dataset(5)
     last = int(np.flatnonzero(dataset.split == TRAIN)[-1])
     other = changed_future(dataset, last + 1, random)
-    # Items and users that come later bring values of their own, which must not become part of a vocabulary.
-    known = set(dataset.item[dataset.split == TRAIN].tolist())
-    newcomer = dataclasses.replace(dataset.items[0], id="new", categories=("new",) * 3, attributes={"colour": "new"}, text="newcomer newcomer newcomer")
+    # Items and users that come later bring values of their own, which must not become part of a vocabulary, whether the test part has rows of them or nobody was ever shown them.
+    newcomers = [dataclasses.replace(dataset.items[0], id=name, categories=(name,) * 3, attributes={"colour": name}, text=f"{name} {name} {name}") for name in ("newcomer", "unshown")]
+    dataset, other = (dataclasses.replace(one, items=[*one.items, *newcomers]) for one in (dataset, other))
     item = other.item.copy()
-    item[-20:] = len(dataset.items)
-    other = dataclasses.replace(other, items=[*dataset.items, newcomer], item=item)
-    assert known == set(range(len(dataset.items)))
+    item[-20:] = len(dataset.items) - 2
+    other = dataclasses.replace(other, item=item)
+    assert other.item.max() == len(dataset.items) - 2 and dataset.item.max() < len(dataset.items) - 2
     before, after = fit(dataset, OPTIONS), fit(other, OPTIONS)
     assert before.tokenizer.merges == after.tokenizer.merges
     assert dataclasses.replace(before, tokenizer=None) == dataclasses.replace(after, tokenizer=None)
     features = build(other, OPTIONS)
-    assert features.item_row[-1] == 0 and "new" not in features.known_item_ids
+    assert features.item_row[-2:].tolist() == [0, 0] and not {"newcomer", "unshown"} & set(features.known_item_ids)
+
+
+def test_text_of_items_without_training_rows_is_not_learned_from():
+    dataset = random_dataset(11)
+    unshown = dataclasses.replace(dataset.items[0], id="unshown", text="zyzzyva zyzzyva zyzzyva")
+    merges = fit(dataclasses.replace(dataset, items=[*dataset.items, unshown]), OPTIONS).tokenizer.merges
+    assert merges == fit(dataset, OPTIONS).tokenizer.merges
 
 
 def test_history_length_may_be_shorter_than_the_schema():

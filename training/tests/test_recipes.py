@@ -8,7 +8,7 @@ import torch
 
 from neutral import random_dataset
 from recbackend.features import FeatureOptions, build
-from recbackend.layers import HistoryProjection, IdTable, RankingShape, SequenceEncoder, TargetAttention
+from recbackend.layers import HistoryProjection, IdTable, RankingShape, SequenceEncoder, Standardize, TargetAttention
 from recbackend.recipes import id as id_recipe
 from recbackend.recipes import ppm
 from recbackend.replay import Replay
@@ -99,6 +99,23 @@ def test_training_scores_rows_as_the_cached_parts_do(features):
     finished = conclude("id", model, features, model.item_encoder, tuple(model.inputs), ID)
     scale, bias = float(finished.ranker.calibration.scale), float(finished.ranker.calibration.bias)
     np.testing.assert_allclose(Replay(finished, features).scores(rows), 1 / (1 + np.exp(-(scale * logits + bias))), atol=1e-4)
+
+
+def test_training_scores_each_row_of_a_request_with_its_own_context(features):
+    model = id_recipe.build(features, ID, 5)
+    torch.nn.init.normal_(model.ranker.context.weight)  # differences must show
+    grouped = requests(features, features.rows(0), 4)
+    grouped = grouped[(grouped >= 0).all(1)][:20]
+    contexts = features.context[grouped.numpy()]
+    assert (contexts != contexts[:, :1]).any()
+    batch = Examples.of(features).batch(grouped)
+    model.eval()
+    with torch.no_grad():
+        together = model(batch)
+        for place in range(4):
+            # The contract's shape, [B, C]: one context for all candidates.
+            one = dataclasses.replace(batch, context=torch.from_numpy(contexts[:, place]))
+            torch.testing.assert_close(together[:, place], model(one)[:, place])
 
 
 def test_score_does_not_depend_on_other_candidates(trained, features):
@@ -223,11 +240,24 @@ def test_picture_encoder_learns_entities_from_pixels(features):
     random = np.random.default_rng(0)
     shade = (np.arange(count) % 2)[:, None, None, None]
     image = (random.normal(size=(count, 3, 32, 32)) * 0.3 + shade).astype(np.float32)
-    items = dataclasses.replace(features.items, image=image, image_features=None, image_mask=np.ones((count, 1), np.float32))
+    items = dataclasses.replace(features.items, image=image, image_features=None, has_image=np.ones(count, bool))
     pixels = dataclasses.replace(features, items=items, schema=dataclasses.replace(features.schema, image_features=0))
     encoder, stage = ppm.pretrain_image(pixels, PPM, 1, None)
     assert stage.losses[-1] < stage.losses[0]
     assert encoder(torch.from_numpy(image[:3]), torch.ones(3, 1)).shape == (3, PPM.image)
+
+
+@pytest.mark.parametrize("reads, expected", [(("image_features",), [0, 1, 1, 0]), (("image",), [1, 0, 1, 0]), (("image", "image_features"), [1, 1, 1, 0])])
+def test_mask_is_of_what_the_model_reads(features, reads, expected):
+    """As `ItemBatch` of the server does it: a picture is nothing to a model that reads features."""
+    items = dataclasses.replace(
+        features.items, image=np.zeros((4, 3, 2, 2), np.float32), image_features=np.zeros((4, 6), np.float32),
+        has_image=np.array([True, False, True, False]), has_image_features=np.array([False, True, True, False]),
+    )  # fmt: skip
+    inputs = items.named(("categories", *reads))
+    assert set(inputs) == {"categories", *reads, "image_mask"} and inputs["image_mask"][:, 0].tolist() == expected
+    assert items.named(reads, np.array([2, 0]))["image_mask"][:, 0].tolist() == [expected[2], expected[0]]
+    assert "image_mask" not in items.named(("categories",))
 
 
 def test_pairs_split_at_the_last_separator():
@@ -318,10 +348,37 @@ def test_fit_stops_on_a_loss_that_is_no_number():
         fit(model, torch.randn(8, 1), lambda batch: model(batch).sum() * float("nan"), Schedule(epochs=1), 1)
 
 
-def test_calibration_finds_scale_and_bias_and_never_turns_the_ranking():
+# Logits whose mean is far from that of the validation part's clicks: Newton's method without step control runs away from all but the first.
+@pytest.mark.parametrize(
+    "mean, spread, scale, bias",
+    [(0, 2, 0.5, -1), (-4, 3, 0.3, -1), (-5, 3, 0.2, 0), (3, 2, 0.5, -3), (5, 3, 0.3, -4), (-4.6, 1, 1, 4), (40, 30, 0.05, -1)],
+)
+def test_calibration_finds_scale_and_bias_and_never_turns_the_ranking(mean, spread, scale, bias):
     random = np.random.default_rng(0)
-    logits = random.normal(size=20_000) * 2
-    labels = random.random(20_000) < 1 / (1 + np.exp(-(0.5 * logits - 1)))
-    scale, bias = fit_calibration(logits, labels)
-    assert scale == pytest.approx(0.5, abs=0.05) and bias == pytest.approx(-1, abs=0.05)
+    logits = mean + random.normal(size=20_000) * spread
+    labels = random.random(20_000) < 1 / (1 + np.exp(-(scale * logits + bias)))
+    found = fit_calibration(logits, labels)
+    assert found[0] == pytest.approx(scale, rel=0.15)
+    assert found[0] * mean + found[1] == pytest.approx(scale * mean + bias, abs=0.1)
     assert fit_calibration(-logits, labels) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_calibration_on_one_class_alone_changes_nothing(label):
+    assert fit_calibration(np.random.default_rng(0).normal(size=1000), np.full(1000, label)) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("spread", [0.01, 1, 100])
+def test_calibration_of_separable_classes_stays_finite(spread):
+    labels = np.arange(400) >= 200
+    logits = (np.where(labels, 2, -2) + np.random.default_rng(0).uniform(-1, 1, 400)) * spread
+    scale, bias = fit_calibration(logits, labels)
+    # 200 rows of a class support a claim of 201 to 1 (Platt's targets) where the class is, not one of billions to 1.
+    assert scale * spread * 2 == pytest.approx(np.log(201), rel=0.3) and abs(bias) < 0.5
+
+
+def test_number_that_was_constant_in_training_says_nothing_later():
+    layer = Standardize(2)
+    layer.observe(torch.tensor([[0.0, 1.0], [0.0, 3.0]]))
+    out = layer(torch.tensor([[0.0, 2.0], [7.0, 3.0]]))
+    assert out[:, 0].tolist() == [0, 0] and out[:, 1].tolist() == pytest.approx([0, 1])

@@ -16,6 +16,7 @@ from ..layers import CategoricalInputs, IdTable, Ranker, RankingShape, UserEncod
 from ..train import ClickModel, Examples, Progress, Schedule, TrainedModel, conclude, fit, requests
 
 
+READS = ("categories", "attributes")
 CLICKS = Schedule(epochs=6, batch=512, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=0.5)
 
 
@@ -84,5 +85,5 @@ def build(features: Features, config: Config, seed: int) -> ClickModel:
         IdTable(len(features.known_item_ids), config.item_id, config.item_dropout),
         IdTable(len(features.known_user_ids), config.user_id, config.user_dropout),
         examples,
-        examples.item_inputs(("categories", "attributes")),
+        examples.item_inputs(READS),
     )

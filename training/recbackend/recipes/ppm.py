@@ -26,6 +26,7 @@ from ..train import ClickModel, Examples, Fit, Progress, Schedule, TrainedModel,
 _PADDING, _SEPARATOR = 0, 2  # token ids, docs/bundle-format.md section 3
 
 
+READS = ("text", "image", "image_features", "categories", "attributes")
 CLICKS = Schedule(epochs=6, batch=256, least_steps=150, learning_rate=2e-3, final_learning_rate=0.05, average=0.5)
 
 
@@ -238,13 +239,13 @@ def pretrain_image(features: Features, config: Config, seed: int, progress: Prog
     torch.manual_seed(seed)
     items = features.items
     encoder = PictureEncoder(config.image, features.schema.image_features)
-    shown = np.flatnonzero((items.image_mask[:, 0] > 0) & features.item_known)
+    reads = "image_features" if features.schema.image_features else "image"
+    inputs = items.named([reads])
+    shown = np.flatnonzero((inputs["image_mask"][:, 0] > 0) & features.item_known)
     if items.categories is None or len(shown) < 2:
         return encoder, Fit(0.0, 0.0, [], [], 0.0)
-    pictures = items.image_features if features.schema.image_features else items.image
-    model = EntityPrediction(
-        encoder, torch.from_numpy(pictures), torch.from_numpy(items.image_mask), items.categories, features.schema.categories.size
-    )
+    pictures, mask = torch.from_numpy(inputs[reads]), torch.from_numpy(inputs["image_mask"])
+    model = EntityPrediction(encoder, pictures, mask, items.categories, features.schema.categories.size)
     return encoder, fit(model, torch.from_numpy(shown), model.loss, config.image_schedule, seed, progress=progress)
 
 
@@ -261,6 +262,12 @@ class ContentEncoder(nn.Module):
         self.width = sum(self.widths)
         self.requires_grad_(False)
         self.eval()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The inputs that it reads, but for the mask, which comes with a picture."""
+        parts = (("text", self.text), ("image_features" if self.given_features else "image", self.picture))
+        return tuple(name for name, part in parts if part is not None)
 
     def train(self, mode: bool = True) -> ContentEncoder:
         """Frozen: always in eval mode."""
@@ -345,11 +352,7 @@ def model_on(content: ContentEncoder, features: Features, config: Config, seed: 
     examples = Examples.of(features)
     inputs = examples.item_inputs(("categories", "attributes"))
     with torch.no_grad():
-        wanted = examples.item_inputs(("text", "image_features" if content.given_features else "image", "image_mask"))
-        if content.text is None:
-            wanted.pop("text", None)
-        if content.picture is None:
-            wanted = {"text": wanted["text"]}
+        wanted = examples.item_inputs(content.reads)
         parts = [content(**{name: value[part] for name, value in wanted.items()}) for part in torch.arange(len(features.item_ids)).split(512)]
     inputs["content"] = torch.cat(parts)
     top = ItemTop(features, config, content.widths)
@@ -440,8 +443,5 @@ def train(features: Features, config: Config, seed: int, progress: Progress | No
         (lambda: unified.score(validation)) if len(validation) else None,
         progress,
     )
-    reads = [name for name, part in (("text", content.text), ("image_features" if content.given_features else "image", content.picture)) if part is not None]
-    if content.picture is not None:
-        reads.append("image_mask")
-    reads += [name for name in ("categories", "attributes") if name in unified.inputs]
-    return conclude("ppm", unified, features, ItemEncoder(content, unified.item_encoder), tuple(reads), config)
+    reads = content.reads + tuple(name for name in ("categories", "attributes") if name in unified.inputs)
+    return conclude("ppm", unified, features, ItemEncoder(content, unified.item_encoder), reads, config)

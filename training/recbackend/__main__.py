@@ -12,12 +12,13 @@ import pkgutil
 import shlex
 import sys
 import time
+import typing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from . import data
-from .data import TEST, TRAIN, VALID, DataError, Dataset
+from .data import TEST, TRAIN, VALID, DataError, Dataset, UnfitData
 
 _SEED = 1
 _EPILOG = """examples:
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (DataError, UsageError, OSError, FloatingPointError) as error:
+    except (DataError, UnfitData, UsageError, OSError, FloatingPointError) as error:
         print(f"rec {options.verb}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -99,10 +100,11 @@ def _train(options: argparse.Namespace) -> None:
     started = time.monotonic()
     dataset = data.read(options.data)
     _describe(dataset)
-    built = features.build(dataset, _feature_options(options, recipe.READS, config, features.FeatureOptions()))
-    progress = ProgressLine(f"train {options.recipe}")
     training = export.Training(_command(options), options.seed, datetime.datetime.now(datetime.timezone.utc))
+    progress = ProgressLine("read pictures", "items")
     try:
+        built = features.build(dataset, _feature_options(options, recipe.READS, config, features.FeatureOptions()), progress.update)
+        progress.stage(f"train {options.recipe}")
         model = recipe.train(built, config, options.seed, progress)
         manifest = export.write(model, built, dataset, options.out, training, progress=progress)
     finally:
@@ -128,8 +130,10 @@ def check_ranges(config: Any, seed: int) -> None:
 
 def check_out(out: Path) -> None:
     """UsageError now rather than after the training: `out` must be writable, and what it replaces must be a bundle."""
-    if out.is_dir() and any(out.iterdir()) and not (out / "manifest.json").is_file():
-        raise UsageError(f"{out} is a folder that is no bundle; it would be deleted. Choose another --out")
+    from .export import is_replaceable
+
+    if out.is_dir() and not is_replaceable(out):
+        raise UsageError(f"{out} is a folder that is no bundle, or holds more than one; it would be deleted. Choose another --out")
     if out.suffix == ".zip" and out.is_dir():
         raise UsageError(f"{out} is a folder; --out must be a file if it ends in .zip")
     if out.suffix != ".zip" and out.is_file():
@@ -218,7 +222,12 @@ def _set(config: Any, path: list[str], value: str, key: str) -> Any:
         return dataclasses.replace(config, **{path[0]: _set(present, path[1:], value, key)})
     if dataclasses.is_dataclass(present):
         raise UsageError(f"{key!r} has parts: {', '.join(field.name for field in dataclasses.fields(present))}")
-    return dataclasses.replace(config, **{path[0]: _parse(value, present, key)})
+    parsed = _parse(value, present, key)
+    if isinstance(parsed, tuple):
+        parts = typing.get_args(typing.get_type_hints(type(config))[path[0]])
+        if ... not in parts and len(parts) != len(parsed):
+            raise UsageError(f"{key}={value} must be a list of {len(parts)}, such as {json.dumps(present)}")
+    return dataclasses.replace(config, **{path[0]: parsed})
 
 
 def _parse(value: str, present: Any, key: str) -> Any:

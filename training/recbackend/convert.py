@@ -30,7 +30,10 @@ def movielens_small(source: Path, out: Path) -> None:
     A tag is used only if it was given before validation begins: a later one would tell of the future.
     Descriptions: the DBpedia abstracts of content.jsonl (CC BY-SA 3.0) where the source has that file; nothing else is read from it.
     """
-    ratings = [(int(row["timestamp"]), int(row["userId"]), int(row["movieId"]), float(row["rating"])) for row in _csv(source / "ratings.csv")]
+    ratings = [
+        (int(row["timestamp"]), int(row["userId"]), int(row["movieId"]), float(row["rating"]))
+        for row in _csv(source / "ratings.csv", timestamp=int, userId=int, movieId=int, rating=float)
+    ]
     # Ties are ordered by user and item, which tells nothing of the rating.
     ratings.sort(key=lambda rating: rating[:3])
     if len(ratings) < 10:
@@ -41,7 +44,7 @@ def movielens_small(source: Path, out: Path) -> None:
     abstracts = _abstracts(source / "content.jsonl")
     out.mkdir(parents=True, exist_ok=True)
     items = []
-    for row in _csv(source / "movies.csv"):
+    for row in _csv(source / "movies.csv", movieId=int, title=str, genres=str):
         title, year = _title(row["title"])
         item: dict = {"id": row["movieId"], "title": title}
         genres = [genre for genre in row["genres"].split("|") if genre and genre != _NO_GENRE]
@@ -65,11 +68,13 @@ def movielens_1m(source: Path, out: Path, protocol: str = "A", image_features: s
     with gzip.open(source / "ratings.csv.gz", "rt", encoding="utf-8") as lines:
         next(lines)
         rows = [line.rstrip("\n").split(",") for line in lines]  # user, movie, label, time
+    for number, row in enumerate(rows, start=2):
+        if len(row) != 4 or not row[1].isdecimal():
+            raise DataError(source / "ratings.csv.gz", number, "is not user,movie,label,time")
     out.mkdir(parents=True, exist_ok=True)
     given = _poster_features(source) if image_features == "pca128" else {}
     items = []
-    for line in (source / "content.jsonl").read_text("utf-8").splitlines():
-        movie = json.loads(line)
+    for movie in _objects(source / "content.jsonl", "movie_id", "title"):
         name = str(movie["movie_id"])
         item = {"id": name, "title": _title(movie["title"])[0]}
         poster = source / "posters" / f"{name}.jpg"
@@ -104,8 +109,11 @@ def _poster_features(source: Path) -> dict[str, np.ndarray]:
 
 
 def _users_1m(path: Path) -> Iterable[dict]:
-    for line in path.read_text("latin-1").splitlines():
-        user, gender, age, occupation, _ = line.split("::")
+    for number, line in enumerate(path.read_text("latin-1").splitlines(), start=1):
+        parts = line.split("::")
+        if len(parts) != 5:
+            raise DataError(path, number, "is not user::gender::age::occupation::zip")
+        user, gender, age, occupation, _ = parts
         yield {"id": user, "attributes": {"gender": gender, "age": age, "occupation": occupation}}
 
 
@@ -117,7 +125,7 @@ def _title(title: str) -> tuple[str, str | None]:
 def _tags(path: Path, before: int) -> dict[str, list[str]]:
     """Each movie's tags given before a time, the most frequent first, without regard to case."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for row in _csv(path):
+    for row in _csv(path, movieId=int, tag=str, timestamp=int):
         tag = " ".join(row["tag"].split())
         if tag and int(row["timestamp"]) < before:
             counts[row["movieId"]][tag.lower()] += 1
@@ -131,8 +139,7 @@ def _abstracts(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     found = {}
-    for line in path.read_text("utf-8").splitlines():
-        movie = json.loads(line)
+    for movie in _objects(path, "movieId"):
         if movie.get("abstract_dbpedia"):
             found[str(movie["movieId"])] = " ".join(movie["abstract_dbpedia"].split())
     return found
@@ -144,7 +151,7 @@ def _attribution(abstracts: int) -> str:
 Ratings, titles, genres and tags: MovieLens latest-small, F. Maxwell Harper and Joseph A. Konstan, *The MovieLens Datasets: History and Context*, ACM Transactions on
 Interactive Intelligent Systems 5, 4 (2015), https://doi.org/10.1145/2827872. Its terms are in `MOVIELENS-README.txt`: it may be redistributed under the same conditions, and
 not be used for revenue-bearing purposes without permission of GroupLens. Changed here: ratings of 4 and more became label 1, others 0; titles and years were separated; tags were
-lower-cased, counted, and those given after the training part left out.
+lower-cased, counted, and those given after the training part left out. Tags, like all content, are as of the beginning of validation: the earlier rows of the training part did not have all of them yet.
 
 The field `text` of {abstracts} items in `items.jsonl` is the abstract of the movie's article in DBpedia (https://www.dbpedia.org), extracted from Wikipedia, by the authors of those
 articles, licensed under Creative Commons Attribution-ShareAlike 3.0 (https://creativecommons.org/licenses/by-sa/3.0/). Changed here: white space only. What you derive from these texts
@@ -158,11 +165,37 @@ def _put(item: dict, **fields: object) -> None:
     item.update({name: value for name, value in fields.items() if value})
 
 
-def _csv(path: Path) -> Iterable[dict[str, str]]:
+def _csv(path: Path, **columns: type) -> Iterable[dict[str, str]]:
+    """The rows of a file whose `columns` are there and of the given types."""
     if not path.exists():
         raise DataError(path, None, "not there")
     with path.open(encoding="utf-8", newline="") as lines:
-        yield from csv.DictReader(lines)
+        reader = csv.DictReader(lines)
+        for row in reader:
+            for name, kind in columns.items():
+                if not _reads(kind, row.get(name)):
+                    raise DataError(path, reader.line_num, f"column {name!r} is {row.get(name)!r}, not {kind.__name__}")
+            yield row
+
+
+def _reads(kind: type, cell: str | None) -> bool:
+    try:
+        return cell is not None and kind(cell) is not None
+    except ValueError:
+        return False
+
+
+def _objects(path: Path, *fields: str) -> Iterable[dict]:
+    """The objects of a file of JSON lines, each with the given fields."""
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+        try:
+            document = json.loads(line)
+        except ValueError as error:
+            raise DataError(path, number, f"is not JSON: {error}") from None
+        missing = [field for field in fields if not isinstance(document, dict) or field not in document]
+        if missing:
+            raise DataError(path, number, f"has no {missing[0]!r}")
+        yield document
 
 
 def _write_lines(path: Path, documents: Iterable[dict]) -> None:

@@ -21,6 +21,8 @@ import numpy as np
 
 TRAIN, VALID, TEST, HELD_OUT = 0, 1, 2, 3
 LONGEST_ID_BYTES = 128
+_LARGEST_NUMBER = 3.4e38
+_LARGEST_TIME = 1e11
 _EVENT_COLUMNS = ("user", "item", "timestamp", "label")
 _OPTIONAL_EVENT_COLUMNS = ("request_id",)
 _SPLIT_BY_TIME = {"valid_from", "test_from"}
@@ -32,6 +34,10 @@ class DataError(Exception):
 
     def __init__(self, path: Path, line: int | None, what: str):
         super().__init__(f"{path}:{line}: {what}" if line is not None else f"{path}: {what}")
+
+
+class UnfitData(Exception):
+    """Data that is in the neutral form, but that a recipe cannot be trained on."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class Dataset:
     label: np.ndarray  # uint8 [R]
     split: np.ndarray  # uint8 [R]: TRAIN, VALID, TEST, or HELD_OUT (neither trained on, nor scored)
     held_out_items: frozenset[str]  # of a split by items: their events are in nobody's history or statistics
-    fingerprint: str  # 16 hex digits over the files
+    fingerprint: str  # 16 hex digits over the files, the pictures among them
 
     @property
     def rows(self) -> int:
@@ -89,6 +95,7 @@ def read(folder: Path) -> Dataset:
     profiles.extend({} for _ in range(len(user_places) - len(profiles)))
     split_path = folder / "split.json"
     split, held_out = _split(split_path, items, item, timestamp)
+    _check_labels(events_path, split, label)
     return Dataset(
         folder=folder,
         items=items,
@@ -100,7 +107,7 @@ def read(folder: Path) -> Dataset:
         label=label,
         split=split,
         held_out_items=held_out,
-        fingerprint=_fingerprint([items_path, users_path, events_path, split_path]),
+        fingerprint=_fingerprint([items_path, users_path, events_path, split_path], [entry.image for entry in items if entry.image is not None]),
     )
 
 
@@ -244,8 +251,9 @@ def _numbers(path: Path, line: int, name: str, value: object) -> tuple[float, ..
     if not isinstance(value, list) or not value:
         raise DataError(path, line, f"{name} must be a list of numbers")
     for n, number in enumerate(value):
-        if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
-            raise DataError(path, line, f"{name}[{n}] must be a finite number")
+        # A comparison, as whole numbers of JSON have no limit; beyond this one, a number is infinite in the model's 32 bits. NaN is not below it either.
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or not abs(number) <= _LARGEST_NUMBER:
+            raise DataError(path, line, f"{name}[{n}] must be a finite number of 32 bits")
     return tuple(float(number) for number in value)
 
 
@@ -323,12 +331,13 @@ def _event_columns(path: Path, header: list[str] | None) -> list[str]:
 
 def _time(path: Path, line: int, value: str) -> float:
     try:
-        time = float(value)
+        time = float(value) if "_" not in value else math.nan  # Python's digit separators are no CSV
     except ValueError:
         time = math.nan
-    # Beyond 2^53 a 64-bit float no longer tells one second from the next.
-    if not 0 <= time < 2**53:
+    if not time >= 0:
         raise DataError(path, line, f"timestamp {value!r} is not a number of unix seconds")
+    if time > _LARGEST_TIME:
+        raise DataError(path, line, f"timestamp {value!r} is after the year 5000, so it is not a number of unix seconds; divide milliseconds by 1000")
     return time
 
 
@@ -359,6 +368,14 @@ def _checked(path: Path, split: np.ndarray) -> np.ndarray:
         if not (split == code).any():
             raise DataError(path, None, f"leaves no row for the {name} part")
     return split
+
+
+def _check_labels(path: Path, split: np.ndarray, label: np.ndarray) -> None:
+    """Of one label alone there is nothing to learn, and no AUC to choose a model by."""
+    for code, name in ((TRAIN, "training"), (VALID, "validation")):
+        labels = label[split == code]
+        if labels.min() == labels.max():
+            raise DataError(path, None, f"every row of the {name} part has label {labels[0]}; give it rows of both labels, in events or by split.json")
 
 
 def _split_by_time(path: Path, document: dict, timestamp: np.ndarray) -> np.ndarray:
@@ -411,7 +428,7 @@ def _split_by_items(path: Path, document: dict, items: list[Item], item: np.ndar
     return split, frozenset(entry.id for entry, held_out in zip(items, held) if held_out)
 
 
-def _fingerprint(paths: list[Path]) -> str:
+def _fingerprint(paths: list[Path], pictures: list[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         if path.exists():
@@ -421,4 +438,6 @@ def _fingerprint(paths: list[Path]) -> str:
                 digest.update(path.name.removesuffix(".gz").encode() + b"\0")
                 while block := opened.read(1 << 20):
                     digest.update(block)
+    for picture in pictures:  # their names are in items.jsonl
+        digest.update(hashlib.sha256(picture.read_bytes()).digest())
     return digest.hexdigest()[:16]

@@ -7,7 +7,6 @@ import hashlib
 import inspect
 import io
 import json
-import shutil
 import tempfile
 import warnings
 import zipfile
@@ -71,7 +70,8 @@ def write(
     replay, tables = _rounded(model, features)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".bundle-") as name:
-        folder = Path(name)
+        folder = Path(name) / "bundle"
+        folder.mkdir()
         _write_graphs(model, replay, folder)
         safetensors.write(folder / "items.safetensors", {"embedding": tables[0], "ids": _ids(model.item_ids)})
         safetensors.write(folder / "users.safetensors", {"embedding": tables[1], "ids": _ids(model.user_ids)})
@@ -83,21 +83,37 @@ def write(
         return seal(folder, manifest, out)
 
 
+def is_replaceable(folder: Path) -> bool:
+    """Whether a folder is empty, or holds a bundle's manifest and nothing but that and the files that it names: what may be deleted for another bundle."""
+    present = {path.name for path in folder.iterdir()}
+    if not present:
+        return True
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    files = manifest.get("files") if isinstance(manifest, dict) and "format" in manifest else None
+    return isinstance(files, dict) and present <= {"manifest.json", *files}
+
+
 def seal(folder: Path, manifest: dict, out: Path) -> dict:
-    """Adds hashes and version to the manifest, writes it, and moves the folder's files to `out`."""
+    """Adds hashes and version to the manifest, writes it, and moves the folder to `out`. An earlier bundle there is moved beside the folder."""
     manifest["files"] = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir()) if path.name != "manifest.json"}
-    digest = hashlib.sha256("".join(f"{name} {value}\n" for name, value in manifest["files"].items()).encode()).hexdigest()
+    # Vocabularies and priors are in the manifest alone: two bundles that differ there are two, whatever their files.
+    identity = {key: value for key, value in manifest.items() if key not in ("version", "created", "metrics")}
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True, allow_nan=False).encode()).hexdigest()
     day = manifest["created"][:10].replace("-", "")
     manifest["version"] = f"{manifest['recipe']}-{day}-{digest[:8]}"
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
     if out.suffix == ".zip":
         _zip(folder, out)
     else:
+        # Two renames, so that at no moment a part of a bundle is there. The old one goes with the temporary folder.
         if out.is_dir():
-            shutil.rmtree(out)
-        out.mkdir()
-        for path in sorted(folder.iterdir()):
-            shutil.move(path, out / path.name)
+            if not is_replaceable(out):
+                raise ExportError(f"{out} is no bundle, so it is not replaced")
+            out.rename(folder.with_name("replaced"))
+        folder.rename(out)
     return manifest
 
 

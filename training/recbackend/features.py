@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,6 +23,9 @@ from .tokenizer import Tokenizer
 ABSENT, UNLISTED, FIRST_VALUE = 0, 1, 2
 ACTIONS = ("click",)
 _SECONDS_PER_DAY = 86400.0
+
+PictureProgress = Callable[[int, int], None]
+"""Called with the number of items read and of all."""
 
 
 @dataclass(frozen=True)
@@ -210,9 +213,9 @@ class Features:
         )
 
 
-def build(dataset: Dataset, options: FeatureOptions = FeatureOptions()) -> Features:
-    """Fits on the training part and computes the features of every row."""
-    return compute(dataset, fit(dataset, options))
+def build(dataset: Dataset, options: FeatureOptions = FeatureOptions(), progress: PictureProgress | None = None) -> Features:
+    """Fits on the training part and computes the features of every row. `progress` hears of the pictures, which take the time."""
+    return compute(dataset, fit(dataset, options), progress)
 
 
 # What is learned from the training part
@@ -233,7 +236,12 @@ def fit(dataset: Dataset, options: FeatureOptions = FeatureOptions()) -> Schema:
     )
     widest = max((len(item.categories) for item in items), default=0)
     features = next((len(item.image_features) for item in items if item.image_features is not None), 0)
+    features = features if options.image_features else 0
     size = options.image_size
+    image = ImageSpec(size, size) if options.images and any(item.image for item in items) else None
+    attributes = _named_lists([item.attributes for item in items], options)
+    # A representation is of some content: of items that bring nothing but ids, it is of their having no category.
+    bare = tokenizer is None and not attributes and image is None and not features
     return Schema(
         history=options.history,
         prior=prior,
@@ -247,11 +255,11 @@ def fit(dataset: Dataset, options: FeatureOptions = FeatureOptions()) -> Schema:
         profile=_named_lists(profiles, options),
         tokenizer=tokenizer,
         text_length=options.text_length if tokenizer else 0,
-        categories=categories if categories.values else None,
-        categories_length=min(widest, options.categories_length) if categories.values else 0,
-        attributes=_named_lists([item.attributes for item in items], options),
-        image=ImageSpec(size, size) if options.images and any(item.image for item in items) else None,
-        image_features=features if options.image_features else 0,
+        categories=categories if categories.values or bare else None,
+        categories_length=max(1, min(widest, options.categories_length)) if categories.values or bare else 0,
+        attributes=attributes,
+        image=image,
+        image_features=features,
     )
 
 
@@ -276,7 +284,7 @@ def _listed(name: str, values: Iterable[set[str]], limit: int, minimum: int) -> 
 # Features of items and users
 
 
-def item_inputs(items: list[Item], schema: Schema) -> ItemInputs:
+def item_inputs(items: list[Item], schema: Schema, progress: PictureProgress | None = None) -> ItemInputs:
     """The content of items as the item encoder reads it."""
     count = len(items)
     image, features = None, None
@@ -285,6 +293,8 @@ def item_inputs(items: list[Item], schema: Schema) -> ItemInputs:
         for place, item in enumerate(items):
             if item.image is not None:
                 image[place] = images.load(item.image, schema.image)
+            if progress is not None:
+                progress(place + 1, count)
     if schema.image_features:
         features = np.zeros((count, schema.image_features), np.float32)
         for place, item in enumerate(items):
@@ -319,7 +329,7 @@ def _attribute_ids(holders: list[dict[str, str]], vocabularies: list[Vocabulary]
 # Features of rows
 
 
-def compute(dataset: Dataset, schema: Schema) -> Features:
+def compute(dataset: Dataset, schema: Schema, progress: PictureProgress | None = None) -> Features:
     """The features of every row under a given schema."""
     held_out = np.array([item.id in dataset.held_out_items for item in dataset.items])
     counted = ~held_out[dataset.item]  # rows that histories and statistics may see
@@ -345,7 +355,7 @@ def compute(dataset: Dataset, schema: Schema) -> Features:
         user_ids=dataset.user_ids,
         item_known=item_known,
         user_known=user_known,
-        items=item_inputs(dataset.items, schema),
+        items=item_inputs(dataset.items, schema, progress),
         profile=_attribute_ids(dataset.profiles, schema.profile),
         user=dataset.user,
         item=dataset.item,

@@ -371,7 +371,6 @@ def tiny_model(features: Features) -> TrainedModel:
             "user_state": state,
             "history_state": 11,
         },
-        metrics={},
     )
 
 

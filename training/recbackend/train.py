@@ -52,8 +52,6 @@ class TrainedModel:
     """[len(user_ids) + 1, user_id] float32; row 0 is the trained unknown vector."""
     dims: dict[str, int]
     """The manifest's `dims`, all of them."""
-    metrics: dict[str, dict[str, float]]
-    """`valid` and `test`, each as `metrics.evaluate` gives it; a part without rows is absent."""
     settings: dict[str, Any] = field(default_factory=dict)
     """The configuration that was trained, as JSON values."""
 
@@ -224,10 +222,15 @@ class ClickModel(nn.Module):
         return metrics.auc(self._examples.features.label[rows], logits)
 
     @torch.no_grad()
-    def predict(self, requests: Tensor, batch: int = 2048) -> tuple[np.ndarray, np.ndarray]:
+    def predict(self, requests: Tensor, batch: int = 2048, progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Rows of requests [G, N] and their uncalibrated logits, both [R] in the order of the requests. In eval mode."""
         self.eval()
-        logits = torch.cat([self(self._examples.batch(part)) for part in requests.split(batch)])
+        parts = []
+        for part in requests.split(batch):
+            parts.append(self(self._examples.batch(part)))
+            if progress is not None:
+                progress.update(min(len(requests), batch * len(parts)), len(requests))
+        logits = torch.cat(parts)
         present = requests >= 0
         return requests[present].numpy(), logits[present].double().numpy()
 
@@ -235,7 +238,9 @@ class ClickModel(nn.Module):
 class Progress(Protocol):
     """Receives the state of long work; the command line draws it."""
 
-    def update(self, done: int, total: int, loss: float) -> None: ...
+    def stage(self, name: str, unit: str = "steps") -> None: ...
+
+    def update(self, done: int, total: int, loss: float | None = None) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -286,8 +291,8 @@ def fit(
     """Minimise `loss` over shuffled batches of `examples` [G, …]; leave the best weights in `model`, in eval mode.
 
     `loss` gets a batch of them [B, …] and returns a scalar, the mean over the batch. `validate` returns a number to maximise, computed on the model in eval mode with the averaged weights
-    if averaging is on; without it the last weights are kept. Only `parameters` (default: all that require a gradient) are changed. The same seed gives the same weights on the same
-    number of threads.
+    if averaging is on; without it the last ones are kept, averaged if that is on. Only `parameters` (default: all that require a gradient) are changed. `seed` is of the order of the
+    examples; dropout draws from PyTorch's global generator, which a recipe seeds when it makes the model. With both the same, so are the weights, on the same number of threads.
     """
     _keep_freed_memory()
     started = time.monotonic()
@@ -394,26 +399,27 @@ def fit_calibration(logits: np.ndarray, labels: np.ndarray) -> tuple[float, floa
     return scale, bias
 
 
-def conclude(recipe: str, model: ClickModel, features: Features, item_encoder: nn.Module, item_inputs: tuple[str, ...], config: Any) -> TrainedModel:
-    """Calibrates the ranker on the validation part, measures, and takes the model apart into what a bundle holds.
+def conclude(
+    recipe: str,
+    model: ClickModel,
+    features: Features,
+    item_encoder: nn.Module,
+    item_inputs: tuple[str, ...],
+    config: Any,
+    progress: Progress | None = None,
+) -> TrainedModel:
+    """Calibrates the ranker on the validation part and takes the model apart into what a bundle holds.
 
     `item_encoder` reads the contract's inputs `item_inputs`; in recipes with frozen parts it is those and `model.item_encoder` in one. Without validation rows the
     training rows are what is left to calibrate on.
     """
-    scored = {}
-    for name, part in (("valid", 1), ("test", 2), ("train", 0)):
-        rows = features.rows(part)
-        if len(rows) and (name != "train" or "valid" not in scored):
-            scored[name] = model.predict(requests(features, rows, 1))
-    rows, logits = scored.get("valid", scored.get("train"))
+    if progress is not None:
+        progress.stage("calibrate", "rows")
+    rows = features.rows(1) if len(features.rows(1)) else features.rows(0)
+    rows, logits = model.predict(requests(features, rows, 1), progress=progress)
     scale, bias = fit_calibration(logits, features.label[rows])
     model.ranker.calibration.scale.fill_(scale)
     model.ranker.calibration.bias.fill_(bias)
-    measured = {
-        name: metrics.evaluate(features.label[rows], 1 / (1 + np.exp(-(scale * logits + bias))), features.user[rows])
-        for name, (rows, logits) in scored.items()
-        if name != "train"
-    }
     model.eval()
     item_encoder.eval()
     item_table = model.item_table.embedding.detach().numpy().copy()
@@ -443,7 +449,6 @@ def conclude(recipe: str, model: ClickModel, features: Features, item_encoder: n
             "user_state": model.user_encoder.user_state,
             "history_state": model.user_encoder.history_state,
         },
-        metrics=measured,
         settings=json.loads(json.dumps(asdict(config))),
     )
 

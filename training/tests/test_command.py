@@ -1,10 +1,11 @@
 """The command line: settings of a recipe, and one clear line for what is wrong."""
 
+import json
 from dataclasses import dataclass, field
 
 import pytest
 from conftest import REPOSITORY
-from neutral import write_folder
+from neutral import HEADER, write_folder
 
 from recbackend.__main__ import UsageError, _command, _feature_options, _parser, _settings, check_out, configured, main, recipe_names
 from recbackend.data import DataError, read
@@ -23,6 +24,7 @@ class Schedule:
 class Config:
     width: int = 32
     hidden: tuple[int, ...] = (64, 32)
+    pair: tuple[int, int] = (64, 32)
     name: str = "x"
     on: bool = True
     schedule: Schedule = field(default_factory=Schedule)
@@ -30,7 +32,7 @@ class Config:
 
 def test_settings_are_read_in_the_type_that_the_recipe_has():
     config = configured(Config(), ["width=8", "hidden=[5, 6, 7]", "name=12", "on=false", "schedule.rate=1", "schedule.epochs=2"])
-    assert config == Config(8, (5, 6, 7), "12", False, Schedule(2, 1.0))
+    assert config == Config(8, (5, 6, 7), (64, 32), "12", False, Schedule(2, 1.0))
     assert isinstance(config.schedule.rate, float)
 
 
@@ -45,6 +47,7 @@ def test_settings_are_read_in_the_type_that_the_recipe_has():
         ("width=3.5", "must be a int"),
         ("width=true", "must be a int"),
         ("hidden=a", "must be a list"),
+        ("pair=[64]", "must be a list of 2"),
     ],
 )
 def test_wrong_setting_is_named(setting, reason):
@@ -74,9 +77,20 @@ def test_folder_that_is_no_bundle_is_never_replaced(tmp_path):
     (tmp_path / "precious" / "thesis.txt").write_text("x")
     with pytest.raises(UsageError, match="is no bundle"):
         check_out(tmp_path / "precious")
-    (tmp_path / "old").mkdir()
-    (tmp_path / "old" / "manifest.json").write_text("{}")
-    check_out(tmp_path / "old")
+    bundle = tmp_path / "old"
+    bundle.mkdir()
+    check_out(bundle)
+    (bundle / "manifest.json").write_text('{"format": 1, "files": {"ranker.onnx": ""}}')
+    (bundle / "ranker.onnx").write_text("x")
+    check_out(bundle)
+    (bundle / "notes.txt").write_text("x")
+    with pytest.raises(UsageError, match="is no bundle"):
+        check_out(bundle)
+    # A web application has a manifest.json too.
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "manifest.json").write_text('{"name": "app", "icons": []}')
+    with pytest.raises(UsageError, match="is no bundle"):
+        check_out(tmp_path / "site")
     check_out(tmp_path / "new" / "bundle.zip")
 
 
@@ -115,6 +129,16 @@ def test_id_reads_neither_text_nor_pictures(tmp_path):
     assert built.schema.tokenizer is None and built.items.image is None
     with pytest.raises(DataError, match="not a JPEG"):
         build(dataset, _feature_options(options, ppm.READS, ppm.Config(), FeatureOptions()))
+
+
+def test_items_of_ids_alone_train_id_and_are_refused_by_ppm(tmp_path, capsys):
+    write_folder(tmp_path / "data", events=HEADER + "".join(f"u{n % 4},{'abc'[n % 3]},{1000 + n},{n % 2}\n" for n in range(60)))
+    command = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "b")]
+    assert main(["train", "ppm", *command]) == 2
+    assert "ppm needs items with text or pictures" in capsys.readouterr().err.splitlines()[-1]
+    assert main(["train", "id", *command, "--epochs", "1"]) == 0
+    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
+    assert manifest["item_inputs"]["categories"] == {"length": 1, "vocabulary": []} and manifest["dims"]["representation"] > 0
 
 
 def test_damaged_picture_names_its_file(tmp_path):

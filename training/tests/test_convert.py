@@ -18,7 +18,7 @@ def source(tmp_path):
     """A made-up MovieLens latest-small of 40 ratings."""
     folder = tmp_path / "source"
     folder.mkdir()
-    ratings = [f"{n % 5 + 1},{n % 4 + 1},{(n % 10 + 1) / 2},{1000 + n // 2}" for n in range(40)]
+    ratings = [f"{n % 5 + 1},{n % 4 + 1},{n % 4 + 1.5},{1000 + n // 2}" for n in range(40)]
     (folder / "ratings.csv").write_text("userId,movieId,rating,timestamp\n" + "\n".join(reversed(ratings)) + "\n")
     (folder / "movies.csv").write_text(
         'movieId,title,genres\n1,"Comedy, The (1995)",Comedy|Drama\n2,Odd Title,(no genres listed)\n3,Série (2006–2007) ,Drama\n4,Blade (Runner) (1982),Sci-Fi\n'
@@ -38,7 +38,25 @@ def test_small_set_is_converted(source, tmp_path):
     assert items["3"].title == "Série" and items["3"].attributes == {"year": "2006"}
     assert items["4"].title == "Blade (Runner)"
     assert np.bincount(dataset.split).tolist() == [32, 4, 4]
-    assert dataset.label.sum() == sum((n % 10 + 1) / 2 >= 4 for n in range(40))
+    assert dataset.label.sum() == sum(n % 4 + 1.5 >= 4 for n in range(40))
+
+
+@pytest.mark.parametrize(
+    "file, line, reason",
+    [
+        ("ratings.csv", "1,2,good,1000", "ratings.csv:42: column 'rating' is 'good', not float"),
+        ("ratings.csv", "1,2", "ratings.csv:42: column 'timestamp' is None, not int"),
+        ("movies.csv", "x,A,B", "movies.csv:6: column 'movieId' is 'x', not int"),
+        ("content.jsonl", "{", "content.jsonl:2: is not JSON"),
+        ("content.jsonl", "{}", "content.jsonl:2: has no 'movieId'"),
+    ],
+)
+def test_bad_cell_of_the_source_is_named(source, tmp_path, file, line, reason):
+    with (source / file).open("a") as out:
+        out.write(("" if (source / file).read_text().endswith("\n") else "\n") + line + "\n")
+    with pytest.raises(data.DataError) as caught:
+        convert.movielens_small(source, tmp_path / "out")
+    assert reason in str(caught.value)
 
 
 def test_tags_given_after_the_training_part_are_left_out(source, tmp_path):

@@ -40,6 +40,7 @@ BAD_ITEMS = {
     "image not there": ({"id": "c", "image": "none.png"}, "is not there"),
     "image features not finite": (b'{"id": "c", "image_features": [1, NaN]}', "image_features[1] must be a finite number"),
     "image features of another length": ({"id": "c", "image_features": [1, 2]}, "has 2 numbers; line 1 has 3"),
+    "image features beyond 32 bits": (b'{"id": "c", "image_features": [1, 1' + b"0" * 400 + b"]}", "image_features[1] must be a finite number"),
     "image features empty": ({"id": "c", "image_features": []}, "must be a list of numbers"),
     "nested too deeply": (b'{"id": ' + b"[" * 100_000 + b"}", "nested too deeply"),
 }
@@ -63,6 +64,8 @@ BAD_EVENTS = {
     "time NaN": (HEADER + "u,a,nan,1\n", 2, "'nan' is not a number"),
     "time negative": (HEADER + "u,a,-1,1\n", 2, "'-1' is not a number"),
     "time in nanoseconds": (HEADER + "u,a,1600000000000000000,1\n", 2, "is not a number of unix seconds"),
+    "time in milliseconds": (HEADER + "u,a,1600000000000,1\n", 2, "divide milliseconds by 1000"),
+    "time with digit separators": (HEADER + "u,a,1_000,1\n", 2, "'1_000' is not a number"),
     "a column missing": ("user,item,label\nu,a,1\n", 1, "column 'timestamp' is missing"),
     "an unknown column": ("user,item,timestamp,label,weight\n", 1, "unknown column 'weight'"),
     "a column twice": ("user,item,timestamp,label,label\n", 1, "column 'label' is there twice"),
@@ -131,6 +134,24 @@ BAD_SPLITS = {
 def test_bad_split_is_refused(tmp_path, split, reason):
     message = refusal(write_folder(tmp_path, split=split))
     assert "split.json" in message and reason in message
+
+
+@pytest.mark.parametrize("rows, part", [(slice(0, 16), "training"), (slice(16, 18), "validation")])
+@pytest.mark.parametrize("label", [0, 1])
+def test_part_of_one_label_alone_is_refused(tmp_path, rows, part, label):
+    labels = [n % 2 for n in range(20)]
+    labels[rows] = [label] * len(labels[rows])
+    events = HEADER + "".join(f"u,a,{1000 + n},{value}\n" for n, value in enumerate(labels))
+    assert f"every row of the {part} part has label {label}" in refusal(write_folder(tmp_path, events=events))
+
+
+def test_fingerprint_covers_the_pictures(tmp_path):
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"one")
+    items = [{"id": "a", "image": "a.png"}, {"id": "b"}, {"id": "c"}]
+    before = data.read(write_folder(tmp_path, items=items)).fingerprint
+    picture.write_bytes(b"two")
+    assert data.read(tmp_path).fingerprint != before
 
 
 def test_last_tenths_are_validation_and_test(tmp_path):

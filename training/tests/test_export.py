@@ -51,6 +51,25 @@ def test_files_and_hashes_are_complete(bundle):
     assert manifest["version"].startswith("tiny-20260102-") and manifest["created"] == "2026-01-02T03:04:05Z"
 
 
+def test_version_covers_what_is_in_the_manifest_alone(tiny, tmp_path):
+    model, features, dataset = tiny
+    reordered = dataclasses.replace(features.schema.categories, values=features.schema.categories.values[::-1])
+    schemas = [features.schema, dataclasses.replace(features.schema, categories=reordered), dataclasses.replace(features.schema, prior=0.25)]
+    manifests = [export.write(model, dataclasses.replace(features, schema=schema), dataset, tmp_path / "b", TRAINING) for schema in schemas]
+    assert all(manifest["files"] == manifests[0]["files"] for manifest in manifests)
+    assert len({manifest["version"] for manifest in manifests}) == 3
+    later = dataclasses.replace(TRAINING, created=TRAINING.created + datetime.timedelta(hours=1))
+    assert export.write(model, features, dataset, tmp_path / "b", later)["version"] == manifests[0]["version"]
+
+
+def test_folder_that_is_no_bundle_is_not_replaced(tiny, tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "thesis.txt").write_text("x")
+    with pytest.raises(export.ExportError, match="is not replaced"):
+        export.write(*tiny, tmp_path / "b", TRAINING)
+    assert [path.name for path in tmp_path.rglob("*")] == ["b", "thesis.txt"]
+
+
 def test_graphs_have_the_names_and_shapes_of_the_format(bundle):
     out, manifest = bundle
     dims = manifest["dims"]

@@ -1,6 +1,6 @@
 """`id`: the baseline, a click model of IDs and side features.
 
-Target attention over the history (DIN, arXiv 1706.06978), explicit crosses (DCNv2, arXiv 2008.13535) beside a deep network, user and item IDs, profile, statistics, context and
+Target attention over the history (the idea of DIN, arXiv 1706.06978, as dot products: `layers.TargetAttention`), explicit crosses (DCNv2, arXiv 2008.13535) beside a deep network, user and item IDs, profile, statistics, context and
 the item's categorical side features. The representation of an item is the embedding of its side features. It is what the content recipes must beat, so it is tuned as they are.
 """
 
@@ -69,7 +69,7 @@ def train(features: Features, config: Config, seed: int, progress: Progress | No
         (lambda: model.score(validation)) if len(validation) else None,
         progress,
     )
-    return conclude("id", model, features, model.item_encoder, tuple(model.inputs), config)
+    return conclude("id", model, features, model.item_encoder, tuple(model.inputs), config, progress)
 
 
 def build(features: Features, config: Config, seed: int) -> ClickModel:

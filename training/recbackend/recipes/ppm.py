@@ -1,13 +1,15 @@
 """`ppm`: a content model, pre-trained and plugged into the ID model (PPM, arXiv 2403.10049).
 
 1. Item level, text: query matching. Where there are no search queries, an item's title and tags, and each of its categories, are queries for its text.
-2. Item level, image: entity prediction. The categories of an item are predicted from its picture, or from given features of it.
+2. Item level, image: entity prediction. The categories of an item are predicted from its picture, or from given features of it. Without categories, or with one picture,
+   there is nothing to predict: the encoder stays as it started, a random projection.
    Both encoders are frozen from here on, and joined: an item's content vector is text ‖ image, zeros for what it lacks.
-3. User level: a bidirectional transformer over the content of the history, with encodings of place and interval, learns to predict clicks on the candidate's content. No IDs.
+3. User level: a bidirectional transformer over the content of the history, with encodings of place and interval, learns to predict clicks on the candidate's content. No IDs and no item statistics;
+   what is known of the user itself (profile, statistics) is read.
 4. Plug-in: its layers above the frozen vectors start the unified model, which is trained end to end with IDs, profile, statistics and context. Some IDs are taken for unknown in
    training, so that an item that nobody has seen is a case the model knows.
 
-The paper gives neither widths nor temperatures; those here were chosen on MovieLens-1M's validation part.
+The paper gives neither widths nor temperatures; those here were chosen on the validation parts of MovieLens-1M and of the demo's data.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..data import UnfitData
 from ..features import Features
 from ..layers import CategoricalInputs, IdTable, Ranker, RankingShape, SequenceEncoder, UserEncoder, start_as_similarity
 from ..train import ClickModel, Examples, Fit, Progress, Schedule, TrainedModel, conclude, fit, requests
@@ -93,13 +96,19 @@ class TextEncoder(nn.Module):
         On a catalogue of thousands, not millions, this is most of what there is to learn about words.
         """
         tokens = self.token.num_embeddings
-        counts = np.zeros((len(text), tokens), np.float32)
-        np.add.at(counts, (np.arange(len(text))[:, None], text), 1.0)
-        counts[:, : _SEPARATOR + 1] = 0
-        documents = (counts > 0).sum(0)
-        weight = np.log((1 + len(text)) / (1 + documents)).astype(np.float32)
-        matrix = torch.from_numpy(np.log1p(counts) * weight)
-        matrix = functional.normalize(matrix, dim=1)
+        # Sparse: a text has some dozens of the thousands of tokens.
+        item, place = np.nonzero(text > _SEPARATOR)
+        cells, counts = np.unique(item * tokens + text[item, place], return_counts=True)
+        item, token = cells // tokens, cells % tokens
+        weight = np.log((1 + len(text)) / (1 + np.bincount(token, minlength=tokens))).astype(np.float32)
+
+        def matrix_of(values: np.ndarray, order: int) -> Tensor:
+            """The values at the cells, each item's of norm 1: sparse [I, tokens]."""
+            norm = np.bincount(item, np.abs(values) ** order, minlength=len(text)) ** (1 / order)
+            values = values / np.maximum(norm, 1e-12)[item]
+            return torch.sparse_coo_tensor(np.stack([item, token]), torch.from_numpy(values).float(), (len(text), tokens)).coalesce()
+
+        matrix = matrix_of(np.log1p(counts) * weight[token], 2)
         rank = min(self.width, *matrix.shape)
         _, singular, tokens_side = torch.svd_lowrank(matrix, q=min(rank + 8, *matrix.shape), niter=4)
         # The square root flattens the spectrum: without it, the few strongest topics drown the others in every cosine.
@@ -113,9 +122,7 @@ class TextEncoder(nn.Module):
         for layer in (self.mix[0], self.mix[2]):
             nn.init.normal_(layer.weight, std=0.02)
             nn.init.zeros_(layer.bias)
-        share = torch.from_numpy(counts * weight)
-        share = share / share.sum(1, keepdim=True).clamp(min=1e-6)
-        self.centre.copy_((share @ self.token.weight).mean(0))
+        self.centre.copy_(torch.sparse.mm(matrix_of(counts * weight[token], 1), self.token.weight).mean(0))
 
 
 class QueryMatching(nn.Module):
@@ -134,7 +141,7 @@ class QueryMatching(nn.Module):
         self._paired = torch.zeros(len(text), dtype=torch.bool)
         self._paired[torch.from_numpy(both)] = True
         self.category = nn.Linear(encoder.width, category_ids) if categories is not None else None
-        self._target = members(categories, category_ids) if categories is not None else None
+        self._categories = torch.from_numpy(categories) if categories is not None else None
 
     def _encode(self, text: Tensor) -> Tensor:
         """A text of which some tokens are missing, so that it cannot be known by a single name in it."""
@@ -151,15 +158,15 @@ class QueryMatching(nn.Module):
             loss = loss + 0.5 * (functional.cross_entropy(similarity, own) + functional.cross_entropy(similarity.t(), own))
         if self.category is not None:
             texts = torch.cat([self._encode(self._text[items]), description])
-            target = torch.cat([self._target[items], self._target[paired]])
+            target = members(self._categories[torch.cat([items, paired])], self.category.out_features)
             # Vectors of length 1 need steep weights.
             loss = loss + 5.0 * functional.binary_cross_entropy_with_logits(self.category(5.0 * texts), target)
         return loss
 
 
-def members(categories: np.ndarray, category_ids: int) -> Tensor:
-    """Vocabulary ids [I, K] -> [I, category_ids] of 0 and 1; padding is nobody's category."""
-    target = torch.zeros(len(categories), category_ids).scatter_(1, torch.from_numpy(categories), 1.0)
+def members(categories: Tensor, category_ids: int) -> Tensor:
+    """Vocabulary ids [B, K] -> [B, category_ids] of 0 and 1; padding is nobody's category."""
+    target = torch.zeros(len(categories), category_ids).scatter_(1, categories, 1.0)
     target[:, 0] = 0
     return target
 
@@ -227,12 +234,12 @@ class EntityPrediction(nn.Module):
         self.encoder = encoder
         self.head = nn.Linear(encoder.width, category_ids)
         self._pictures, self._mask = pictures, mask
-        self._target = members(categories, category_ids)
+        self._categories = torch.from_numpy(categories)
 
     def loss(self, items: Tensor) -> Tensor:
         """Places of items [B] -> mean over categories of the log loss."""
         logits = self.head(4.0 * self.encoder(self._pictures[items], self._mask[items]))
-        return functional.binary_cross_entropy_with_logits(logits, self._target[items])
+        return functional.binary_cross_entropy_with_logits(logits, members(self._categories[items], self.head.out_features))
 
 
 def pretrain_image(features: Features, config: Config, seed: int, progress: Progress | None) -> tuple[PictureEncoder, Fit]:
@@ -337,11 +344,16 @@ class ItemEncoder(nn.Module):
 def pretrain_items(features: Features, config: Config, seed: int, progress: Progress | None) -> ContentEncoder:
     """Stages 1 and 2."""
     schema = features.schema
-    text = pretrain_text(features, config, seed, progress)[0] if schema.text_size else None
     has_pictures = schema.image_features > 0 or schema.image is not None
-    picture = pretrain_image(features, config, seed, progress)[0] if has_pictures else None
-    if text is None and picture is None:
-        raise ValueError("ppm needs items with text or pictures; this data has neither, so train the id recipe")
+    if not schema.text_size and not has_pictures:
+        raise UnfitData("ppm needs items with text or pictures, and reads neither here; train the id recipe")
+    text = picture = None
+    if schema.text_size:
+        _begin(progress, "ppm 1/4 text")
+        text = pretrain_text(features, config, seed, progress)[0]
+    if has_pictures:
+        _begin(progress, "ppm 2/4 pictures")
+        picture = pretrain_image(features, config, seed, progress)[0]
     return ContentEncoder(text, picture, schema.image_features > 0)
 
 
@@ -429,9 +441,11 @@ def train(features: Features, config: Config, seed: int, progress: Progress | No
     examples = requests(features, features.rows(0), config.request, seed)
     validation = requests(features, features.rows(1), config.request)
 
+    _begin(progress, "ppm 3/4 users")
     pretrained = model_on(content, without_item_statistics(features), config, seed, ids=False)
     fit(pretrained, examples, pretrained.loss, config.user_schedule, seed, progress=progress)
 
+    _begin(progress, "ppm 4/4 unified")
     unified = model_on(content, features, config, seed, ids=True)
     plug_in(unified, pretrained)
     fit(
@@ -444,4 +458,9 @@ def train(features: Features, config: Config, seed: int, progress: Progress | No
         progress,
     )
     reads = content.reads + tuple(name for name in ("categories", "attributes") if name in unified.inputs)
-    return conclude("ppm", unified, features, ItemEncoder(content, unified.item_encoder), reads, config)
+    return conclude("ppm", unified, features, ItemEncoder(content, unified.item_encoder), reads, config, progress)
+
+
+def _begin(progress: Progress | None, stage: str) -> None:
+    if progress is not None:
+        progress.stage(stage)

@@ -67,7 +67,7 @@ def write(
     """
     out = out.absolute()
     _check_dims(model, features)
-    replay, tables = _rounded(model, features)
+    replay, tables = _rounded(model, features, progress)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".bundle-") as name:
         folder = Path(name) / "bundle"
@@ -164,7 +164,7 @@ def _list_lengths(features: Features) -> dict[str, int]:
     }
 
 
-def _rounded(model: TrainedModel, features: Features) -> tuple[Replay, tuple[np.ndarray, np.ndarray]]:
+def _rounded(model: TrainedModel, features: Features, progress: ProgressLine | None) -> tuple[Replay, tuple[np.ndarray, np.ndarray]]:
     """The replay with tables of 16 bits if validation ranks as well with them, else of 32."""
     exact = Replay(model, features)
     with np.errstate(over="ignore"):
@@ -174,7 +174,10 @@ def _rounded(model: TrainedModel, features: Features) -> tuple[Replay, tuple[np.
     rounded = Replay(model, features, *tables)
     rows = features.rows(VALID)[-_ROUNDING_ROWS:]
     labels = features.label[rows]
-    loss = metrics.auc(labels, exact.scores(rows)) - metrics.auc(labels, rounded.scores(rows))
+    if progress:
+        progress.stage("round tables", "rows")
+    update = progress.update if progress else None
+    loss = metrics.auc(labels, exact.scores(rows, update)) - metrics.auc(labels, rounded.scores(rows, update))
     if not loss <= _AUC_NOISE and not np.isnan(loss):
         return exact, (exact.item_table, exact.user_table)
     return rounded, tables

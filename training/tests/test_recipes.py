@@ -160,8 +160,9 @@ def test_user_without_history_gets_finite_scores(trained, features):
     assert torch.isfinite(scores).all() and scores.std() > 0
 
 
-def test_same_seed_trains_the_same_model(features):
-    first, second = (id_recipe.train(features, ID, 7) for _ in range(2))
+@pytest.mark.parametrize("recipe, config", [(id_recipe, ID), (ppm, PPM)], ids=["id", "ppm"])
+def test_same_seed_trains_the_same_model(features, recipe, config):
+    first, second = (recipe.train(features, config, 7) for _ in range(2))
     np.testing.assert_allclose(first.item_table, second.item_table, atol=1e-5)
     rows = features.rows(2)
     np.testing.assert_allclose(Replay(first, features).scores(rows), Replay(second, features).scores(rows), atol=1e-4)

@@ -1,0 +1,121 @@
+"""The exported graphs of every recipe, joined as serving joins them, are the model that was trained."""
+
+import dataclasses
+import datetime
+
+import numpy as np
+import onnx_reference
+import pytest
+import torch
+from conftest import REPOSITORY
+from PIL import Image
+
+from recbackend import data, export, safetensors
+from recbackend.features import FeatureOptions, build
+from recbackend.layers import RankingShape
+from recbackend.recipes import id as id_recipe
+from recbackend.recipes import ppm
+from recbackend.train import Schedule, requests
+
+SHAPE = RankingShape(head_width=8, user_hidden=16, user_width=8, hidden=(24, 8), cross_rank=4)
+ONCE = Schedule(epochs=1, batch=16, learning_rate=1e-2)
+SMALL = {"item_id": 8, "user_id": 8, "category_width": 4, "attribute_width": 4, "shape": SHAPE, "history": 10, "schedule": ONCE}
+PPM = ppm.Config(**SMALL, text=8, image=8, representation=8, text_length=16, text_schedule=ONCE, image_schedule=ONCE, user_schedule=ONCE)
+RECIPES = {"id": (id_recipe, id_recipe.Config(**SMALL)), "ppm": (ppm, PPM), "ppm of pixels": (ppm, PPM)}
+TRAINING = export.Training("test", 1, datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc))
+
+
+@pytest.fixture(scope="module", params=RECIPES)
+def exported(request, tmp_path_factory):
+    """Features, the joined model that training ends with, and the folder of its bundle."""
+    recipe, config = RECIPES[request.param]
+    dataset = data.read(REPOSITORY / "tests" / "golden" / "tiny-data")
+    pixels = request.param.endswith("pixels")
+    out = tmp_path_factory.mktemp("exported") / "bundle"
+    if pixels:
+        dataset = dataclasses.replace(dataset, items=with_pictures(dataset.items, out.parent))
+    options = FeatureOptions(history=10, text_length=16, text_vocabulary=360, text=recipe is ppm, images=pixels, image_size=16, image_features=recipe is ppm and not pixels)
+    features = build(dataset, options)
+    seen = []
+    conclude = recipe.conclude
+
+    def remember(name, model, *rest):
+        seen.append(model)
+        return conclude(name, model, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipe, "conclude", remember)
+        trained = recipe.train(features, config, 1)
+    export.write(trained, features, dataset, out, TRAINING, uncached=True)
+    model = seen[0]
+    with torch.no_grad():  # the tables are written in 16 bits
+        for name, table in (("items", model.item_table), ("users", model.user_table)):
+            table.embedding.copy_(torch.from_numpy(safetensors.read(out / f"{name}.safetensors")["embedding"].astype(np.float32)))
+    return features, model, out
+
+
+def with_pictures(items, folder):
+    """Three of four items have a picture, of noise around a colour of their own."""
+    random = np.random.default_rng(0)
+    result = []
+    for place, item in enumerate(items):
+        path = folder / f"{place}.png"
+        Image.fromarray(np.clip(random.normal(random.uniform(0, 255, 3), 20, (20, 20, 3)), 0, 255).astype(np.uint8)).save(path)
+        result.append(dataclasses.replace(item, image=path if place % 4 else None))
+    return result
+
+
+def embeddings(out, name):
+    """An ID table as a host reads it: vector of an id, and that of an unknown one."""
+    table = safetensors.read(out / f"{name}.safetensors")
+    vectors = table["embedding"].astype(np.float32)
+    places = {one: place for place, one in enumerate(table["ids"].tobytes().decode().split("\n")[:-1], start=1)}
+    return lambda ids: vectors[[places.get(one, 0) for one in ids]]
+
+
+def test_cached_graphs_give_the_scores_of_the_trained_model(exported):
+    features, model, out = exported
+    read = features.items.named(("text", "categories", "attributes", "image", "image_features"))
+    static = np.concatenate([embeddings(out, "items")(features.item_ids), onnx_reference.run(out / "item_encoder.onnx", read)[0]], 1)
+    users = embeddings(out, "users")
+    rows = features.rows(2)
+    assert not features.item_known[features.item[rows]].all() and not features.user_known[features.user[rows]].all()
+    scores = []
+    for row in rows:
+        history = features.history(np.array([row]))
+        user = {
+            "user_embedding": users([features.user_ids[features.user[row]]]),
+            "profile": features.profile[features.user[[row]]],
+            "user_statistics": features.user_statistics[[row]],
+            "history": static[history.items] * history.mask[:, :, None],
+            "history_actions": history.actions,
+            "history_intervals": history.intervals,
+            "history_mask": history.mask,
+        }
+        user_state, history_state = onnx_reference.run(out / "user_encoder.onnx", user)
+        # The row's item, and others that must not matter.
+        items = np.r_[features.item[row], features.item[:3]]
+        item = np.concatenate([static[items], features.item_statistics[[row, 0, 1, 2]]], 1)
+        served = {"user_state": user_state, "history_state": history_state, "item": item[None], "context": features.context[[row]]}
+        scores.append(onnx_reference.run(out / "ranker.onnx", served)[0][0, 0])
+    ordered, logits = model.predict(requests(features, rows, 1))
+    assert ordered.tolist() == rows.tolist()
+    expected = torch.sigmoid(model.ranker.calibration.scale * torch.from_numpy(logits) + model.ranker.calibration.bias).numpy()
+    assert expected.std() > 0.01
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("graph", ["item_encoder", "user_encoder", "ranker"])
+def test_graphs_reproduce_their_examples(exported, graph):
+    out = exported[2]
+    examples = {name.removeprefix(f"{graph}/"): value for name, value in safetensors.read(out / "golden.safetensors").items() if name.startswith(f"{graph}/")}
+    names = {"item_encoder": ["representation"], "user_encoder": ["user_state", "history_state"], "ranker": ["score"]}[graph]
+    for name, found in zip(names, onnx_reference.run(out / f"{graph}.onnx", examples)):
+        np.testing.assert_allclose(found, examples[name], atol=1e-4, rtol=1e-4)
+
+
+def test_uncached_graph_gives_the_score_of_the_cached_ones(exported):
+    out = exported[2]
+    example = safetensors.read(out / "uncached.safetensors")
+    score = onnx_reference.run(out / "uncached.onnx", example)[0]
+    np.testing.assert_allclose(score, safetensors.read(out / "golden.safetensors")["ranker/score"], atol=1e-4)

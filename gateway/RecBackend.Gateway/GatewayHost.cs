@@ -58,6 +58,7 @@ internal static class GatewayHost
             proxy.UseMiddleware<ConnectRetryMiddleware>();
             proxy.UseLoadBalancing();
             proxy.UsePassiveHealthChecks();
+            proxy.UseMiddleware<SilentHostMiddleware>();
         }).RequireScopeOfRoute();
         return app;
     }

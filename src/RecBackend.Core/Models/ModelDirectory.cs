@@ -134,7 +134,7 @@ public sealed class ModelDirectory : IAsyncDisposable
 
     /// <summary>Loads a stored bundle, encodes every item that lacks a representation for it, and makes it the active one. Rankings go on meanwhile.</summary>
     /// <param name="version">A version that <see cref="IBundleStore"/> has.</param>
-    /// <param name="progress">Told of items as they are ready, and of those that the bundle cannot read.</param>
+    /// <param name="progress">Told of items as they are ready, of those that the bundle cannot read, and of those that its encoder breaks on: these are unknown to it until a later try succeeds.</param>
     /// <param name="cancellation">Gives up; the active model stays.</param>
     /// <exception cref="OperationRefusedException"><c>activation_in_progress</c>.</exception>
     /// <exception cref="BundleRefusedException">The bundle is not stored, or not valid; the active model stays.</exception>
@@ -148,7 +148,7 @@ public sealed class ModelDirectory : IAsyncDisposable
 
         if (_models.Previous?.Version == version)
         {
-            await SwapAsync(cancellation);
+            await SwapAsync(progress, cancellation);
             return;
         }
 
@@ -176,9 +176,10 @@ public sealed class ModelDirectory : IAsyncDisposable
 
     /// <summary>Swaps the active and the previous model, as soon as every item that was written since has a representation for the previous one too.</summary>
     /// <param name="from">The version that is to be left, so that a call that comes twice does not come back to it.</param>
+    /// <param name="progress">Told of items that the previous model's encoder breaks on: they keep the row that they have there, or are unknown to it.</param>
     /// <param name="cancellation">Gives up; the active model stays.</param>
     /// <exception cref="OperationRefusedException"><c>rollback_unavailable</c> or <c>activation_in_progress</c>.</exception>
-    public async Task RollbackAsync(string from, CancellationToken cancellation)
+    public async Task RollbackAsync(string from, JobProgress progress, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         using var turn = TakeTurn();
@@ -193,7 +194,7 @@ public sealed class ModelDirectory : IAsyncDisposable
             throw new OperationRefusedException("rollback_unavailable", "No bundle was active before this one.");
         }
 
-        await SwapAsync(cancellation);
+        await SwapAsync(progress, cancellation);
     }
 
     /// <summary>Stops feeding and lets the models go.</summary>
@@ -231,7 +232,7 @@ public sealed class ModelDirectory : IAsyncDisposable
     /// Waits until items that were written with a representation for <paramref name="bundle"/> have one for the active model too, and for the one that is being prepared.
     /// Else an item written while the models change would be unknown for a moment after its 2xx.
     /// </summary>
-    /// <exception cref="Exception">Some of them cannot be encoded now, and the bundle is not, or not for long, the one that answers.</exception>
+    /// <exception cref="Exception">They cannot be encoded now, for a reason that is not theirs, and the bundle is not, or not for long, the one that answers.</exception>
     internal async Task CatchUpAsync(string? bundle, CancellationToken cancellation)
     {
         if (AnswersAlone())
@@ -280,7 +281,23 @@ public sealed class ModelDirectory : IAsyncDisposable
         _models = _models with { Preparing = prepared };
         FeedKept();
         await FillAsync([new CatalogFeed(prepared.Catalog, prepared.Model)], progress, cancellation);
-        await _backlog.CatchUpAsync(cancellation);
+        var failures = await _backlog.CatchUpAsync(cancellation);
+
+        // An encoder that breaks on single items is useful; one that breaks on all of them would leave nothing to rank.
+        if (failures.Count > 1 && prepared.Catalog.Count == 0)
+        {
+            throw failures[0].Reason;
+        }
+
+        Report(failures, progress);
+    }
+
+    private static void Report(IReadOnlyList<EncodingFailure> failures, JobProgress progress)
+    {
+        foreach (var failure in failures)
+        {
+            progress.Report(failure.ToJobError());
+        }
     }
 
     /// <summary>Drops the representations of bundles that are no longer kept. The new model answers already, so that nothing here can undo or fail its activation.</summary>
@@ -324,14 +341,19 @@ public sealed class ModelDirectory : IAsyncDisposable
             var records = lacking[feed];
             if (records.Count >= atLeast)
             {
-                await _writer.EncodeAsync(feed.Model!, records, progress, cancellation);
+                // What an encoder breaks on is tried again in the background, also when this is over.
+                foreach (var failure in await _writer.EncodeEachAsync(feed.Model!, records, progress, cancellation))
+                {
+                    _backlog.Add(failure.Item);
+                }
+
                 records.Clear();
             }
         }
     }
 
     /// <summary>The active and the previous model change places. Both were fed all along, but for items whose encoding for the previous one still waits.</summary>
-    private async Task SwapAsync(CancellationToken cancellation)
+    private async Task SwapAsync(JobProgress progress, CancellationToken cancellation)
     {
         // First what has gathered, while writers go on; then the rest, for which they wait as in an activation.
         await _backlog.CatchUpAsync(cancellation);
@@ -339,7 +361,7 @@ public sealed class ModelDirectory : IAsyncDisposable
         _models = models with { Preparing = models.Previous };
         try
         {
-            await _backlog.CatchUpAsync(cancellation);
+            Report(await _backlog.CatchUpAsync(cancellation), progress);
             _bundles.WriteActive(new(models.Previous?.Version, models.Active?.Version));
         }
         catch

@@ -1,8 +1,10 @@
+using System.Text;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using RecBackend.Core.Catalog;
 using RecBackend.Core.Items;
 using RecBackend.Core.Jobs;
+using RecBackend.Core.Ranking;
 
 namespace RecBackend.Core.Models;
 
@@ -34,6 +36,9 @@ public sealed record ModelStatus(
 /// </summary>
 public sealed class ModelDirectory : IAsyncDisposable
 {
+    // About what a caller asks for: some pools and graphs grow with the request.
+    private const int WarmUpCandidates = 500;
+
     private readonly IBundleStore _bundles;
     private readonly IItemDirectory _items;
     private readonly IItemChangeFeed _changes;
@@ -80,6 +85,9 @@ public sealed class ModelDirectory : IAsyncDisposable
         }
     }
 
+    /// <summary>Ranks once with a model that is about to answer. Set by whoever ranks with these models; null = nobody does.</summary>
+    internal Func<ServingModel, RankRequest, CancellationToken, Task>? WarmUp { get; set; }
+
     /// <summary>Loads the bundles that were active when the host last ran and fills their catalogues. Without one, rankings are answered by the fallback.</summary>
     /// <param name="progress">Told of items as they are read.</param>
     /// <param name="cancellation">Gives up.</param>
@@ -95,6 +103,16 @@ public sealed class ModelDirectory : IAsyncDisposable
         FeedKept();
         _subscription = _changes.Subscribe(Observe);
         await FillAsync(_feeds, progress, cancellation);
+        try
+        {
+            await WarmUpAsync(active, cancellation);
+        }
+        catch (Exception error) when (error is not OperationCanceledException)
+        {
+            // A host that cannot rank with its bundle must still take another one.
+            _log.LogError(error, "The first ranking with {Version} failed", active?.Version);
+        }
+
         _ready = true;
     }
 
@@ -157,6 +175,7 @@ public sealed class ModelDirectory : IAsyncDisposable
         try
         {
             await PrepareAsync(prepared, progress, cancellation);
+            await WarmUpAsync(prepared, cancellation);
             _bundles.WriteActive(new(version, _models.Active?.Version));
         }
         catch
@@ -290,6 +309,26 @@ public sealed class ModelDirectory : IAsyncDisposable
         }
 
         Report(failures, progress);
+    }
+
+    private async Task WarmUpAsync(ServingModel? serving, CancellationToken cancellation)
+    {
+        if (serving is null || WarmUp is not { } rank)
+        {
+            return;
+        }
+
+        var request = new RankRequest { User = "warm-up" };
+        await foreach (var record in _items.ReadAllAsync(cancellation))
+        {
+            request.Candidates.Add(Encoding.UTF8.GetBytes(record.Id));
+            if (request.Candidates.Count == WarmUpCandidates)
+            {
+                break;
+            }
+        }
+
+        await rank(serving, request, cancellation);
     }
 
     private static void Report(IReadOnlyList<EncodingFailure> failures, JobProgress progress)

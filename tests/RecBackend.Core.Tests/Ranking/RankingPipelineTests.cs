@@ -201,9 +201,10 @@ public sealed class RankingPipelineTests : IAsyncDisposable
         await ActivateAsync(2, 3);
         await _writer.UpsertAsync([Item("a", 9)], CancellationToken.None);
         var again = Assert.Single(await ActivateAsync(1));
+        var warm = again.UserEncodings;
         (await RankAsync("c")).Dispose();
 
-        Assert.Equal(1, again.UserEncodings);
+        Assert.Equal(warm + 1, again.UserEncodings);
 
         async Task<FakeModel[]> ActivateAsync(params int[] numbers)
         {
@@ -216,6 +217,25 @@ public sealed class RankingPipelineTests : IAsyncDisposable
 
             return models;
         }
+    }
+
+    [Fact]
+    public async Task Model_has_ranked_once_before_it_answers()
+    {
+        await StartAsync(("a", 1), ("b", 2));
+        var answering = new List<string?>();
+        var second = new FakeModel(2) { OnScore = (_, _, count) => answering.Add($"{_models.Status.Active} {count}") };
+        _bundles.Add(second);
+        await _models.ActivateAsync("bundle-2", new JobProgress(), CancellationToken.None);
+        Assert.Equal(["bundle-1 2"], answering);
+
+        var ready = new List<bool>();
+        await using var restarted = new ModelDirectory(_bundles, _engine, _engine, new());
+        _ = new RankingPipeline(restarted, _engine, _clock);
+        second.OnScore = (_, _, _) => ready.Add(restarted.Status.Ready);
+        await restarted.StartAsync(new JobProgress(), CancellationToken.None);
+        Assert.Equal([false], ready);
+        Assert.True(restarted.Status.Ready);
     }
 
     [Fact]

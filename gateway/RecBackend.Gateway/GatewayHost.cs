@@ -1,10 +1,10 @@
-using Microsoft.AspNetCore.Server.Kestrel.Core;
 using RecBackend.Gateway.Health;
 using RecBackend.Gateway.Problems;
 using RecBackend.Gateway.Routing;
 using RecBackend.Gateway.Tracing;
 using RecBackend.Http;
 using RecBackend.Http.Authentication;
+using RecBackend.Http.Hosting;
 using RecBackend.Http.Metrics;
 using RecBackend.Http.Problems;
 using RecBackend.Http.Wire;
@@ -22,8 +22,8 @@ internal static class GatewayHost
     {
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
         var (configuration, services) = (builder.Configuration, builder.Services);
-        ConfigureLogging(builder.Logging);
-        builder.WebHost.ConfigureKestrel(ConfigureKestrel);
+        builder.Logging.UseOneLineConsole();
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.LimitSlowCallers());
 
         var limits = HttpLimits.Read(configuration);
         services
@@ -58,6 +58,7 @@ internal static class GatewayHost
             proxy.UseMiddleware<ConnectRetryMiddleware>();
             proxy.UseLoadBalancing();
             proxy.UsePassiveHealthChecks();
+            proxy.UseMiddleware<SilentHostMiddleware>();
         }).RequireScopeOfRoute();
         return app;
     }
@@ -75,20 +76,5 @@ internal static class GatewayHost
         }
 
         services.AddSingleton<IProxyConfigProvider>(new DestinationsConfig(configuration, limits));
-    }
-
-    private static void ConfigureLogging(ILoggingBuilder logging) => logging.ClearProviders().AddSimpleConsole(console =>
-    {
-        console.SingleLine = true;
-        console.UseUtcTimestamp = true;
-        console.TimestampFormat = "yyyy-MM-ddTHH:mm:ss.fffZ ";
-    });
-
-    private static void ConfigureKestrel(KestrelServerOptions kestrel)
-    {
-        kestrel.AddServerHeader = false;
-        kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(10);
-        kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 1024, gracePeriod: TimeSpan.FromSeconds(10));
-        kestrel.Limits.MinResponseDataRate = new MinDataRate(bytesPerSecond: 1024, gracePeriod: TimeSpan.FromSeconds(10));
     }
 }

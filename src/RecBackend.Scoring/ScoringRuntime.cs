@@ -24,7 +24,8 @@ public sealed class ScoringRuntime : IDisposable
 
         // Its waiters are item writes, of which the host admits a bounded number; bulk work waits its turn rather than fail.
         EncodeGate = new AdmissionGate("encode", options.EffectiveEncodingConcurrency, int.MaxValue, clock, Metrics);
-        Metrics.Observe(RankGate, EncodeGate);
+        DecodeGate = new AdmissionGate("decode", options.EffectiveEncodingConcurrency, int.MaxValue, clock, Metrics);
+        Metrics.Observe(RankGate, EncodeGate, DecodeGate);
         logger.LogInformation(
             "Scoring with {Provider}; {Concurrency} at once, {Queue} may wait.", Provider.Description, options.EffectiveConcurrency, options.QueueLength);
     }
@@ -45,6 +46,9 @@ public sealed class ScoringRuntime : IDisposable
 
     /// <summary>Batches of item contents: a gate of their own, so that bulk work never fills the queue of the rankings.</summary>
     internal AdmissionGate EncodeGate { get; }
+
+    /// <summary>Pictures that are decoded: apart from the runs, so that an item of words alone does not wait for other items' pictures.</summary>
+    internal AdmissionGate DecodeGate { get; }
 
     /// <inheritdoc/>
     public void Dispose() => Metrics.Dispose();

@@ -49,18 +49,19 @@ internal sealed class EngineStarter(
         await using var zip = await BundleZip.OpenAsync(bundle, cancellation);
         var added = await engine.Bundles.AddAsync(zip, cancellation);
         var status = engine.Models.Status;
-        if (status.Active == added.Version)
+        var configured = new ConfiguredBundle(options.State);
+        if (status.Active is { } active && configured.Last == added.Version)
         {
-            return;
-        }
+            if (active != added.Version)
+            {
+                log.LogWarning("The configured bundle {Bundle} is that of the last start, and {Active} was activated since; it is left so. Activate {Bundle} by a call if it is to answer again", added.Version, active, added.Version);
+            }
 
-        if (status.Previous == added.Version)
-        {
-            log.LogWarning("The configured bundle {Bundle} was active and {Active} took its place since; it is left so. Activate it by a call if it is to answer again", added.Version, status.Active);
             return;
         }
 
         await TellingAsync($"Activating {added.Version}", progress => engine.Models.ActivateAsync(added.Version, progress, cancellation));
+        configured.Record(added.Version);
     }
 
     /// <summary>Runs <paramref name="work"/> and logs its progress.</summary>

@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using RecBackend.Http;
+using RecBackend.Http.Hosting;
 
 namespace RecBackend.Server;
 
@@ -17,10 +18,10 @@ internal static class ServerHost
         var options = ServerOptions.Read(builder.Configuration);
         var http = new RecBackendHttpOptions { Development = options.Development, TemporaryFolder = Path.Combine(options.State, "incoming") };
         builder.Services.AddRecBackendHttp(builder.Configuration, http);
-        ConfigureLogging(builder.Logging);
+        builder.Logging.UseOneLineConsole();
         builder.WebHost.ConfigureKestrel(ConfigureKestrel);
 
-        using var loggers = LoggerFactory.Create(logging => ConfigureLogging(logging.AddConfiguration(builder.Configuration.GetSection("Logging"))));
+        using var loggers = LoggerFactory.Create(logging => logging.AddConfiguration(builder.Configuration.GetSection("Logging")).UseOneLineConsole());
         await using var engine = await Engine.OpenAsync(options, TimeProvider.System, loggers, CancellationToken.None);
         engine.AddTo(builder.Services);
         builder.Services
@@ -40,23 +41,11 @@ internal static class ServerHost
         }
     }
 
-    private static void ConfigureLogging(ILoggingBuilder logging) => logging.ClearProviders().AddSimpleConsole(console =>
-    {
-        console.SingleLine = true;
-        console.UseUtcTimestamp = true;
-        console.TimestampFormat = "yyyy-MM-ddTHH:mm:ss.fffZ ";
-    });
-
     private static void ConfigureKestrel(KestrelServerOptions kestrel)
     {
-        kestrel.AddServerHeader = false;
+        kestrel.LimitSlowCallers();
 
         // Longer than a gateway keeps an idle connection (two minutes), so that the side that sends is the one that closes, and no request meets a closed door.
         kestrel.Limits.KeepAliveTimeout = TimeSpan.FromSeconds(150);
-        kestrel.Limits.RequestHeadersTimeout = TimeSpan.FromSeconds(10);
-
-        // A caller that trickles holds a place among the admitted calls.
-        kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 1024, gracePeriod: TimeSpan.FromSeconds(10));
-        kestrel.Limits.MinResponseDataRate = new MinDataRate(bytesPerSecond: 1024, gracePeriod: TimeSpan.FromSeconds(10));
     }
 }

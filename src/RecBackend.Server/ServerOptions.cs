@@ -17,7 +17,7 @@ internal sealed record ServerOptions
     /// <summary>Whether no keys are needed while the host listens on loopback only.</summary>
     public bool Development { get; init; }
 
-    /// <summary>A bundle, as folder or zip, to add and activate at start, unless its version is active already or is the one before: a rollback outlives a restart.</summary>
+    /// <summary>A bundle, as folder or zip, to add and activate at start, unless it is the one that was configured at the last start: activations and rollbacks by calls outlive a restart.</summary>
     public string? Bundle { get; init; }
 
     /// <summary>Form of the catalogue's rows.</summary>

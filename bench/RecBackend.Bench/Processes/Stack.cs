@@ -7,14 +7,14 @@ namespace RecBackend.Bench.Processes;
 internal static class Stack
 {
     /// <summary>A server on <paramref name="state"/>.</summary>
-    public static Task<ChildProcess> StartServerAsync(string state, CancellationToken cancellation) => ChildProcess.StartAsync(
+    public static Task<HostProcess> StartServerAsync(string state, CancellationToken cancellation) => HostProcess.StartAsync(
         "server",
         SampleOptions.Program("src/RecBackend.Server"),
         ["--RecBackend:State", state, "--RecBackend:Development", "true"],
         cancellation);
 
     /// <summary>A gateway in front of <paramref name="server"/>.</summary>
-    public static Task<ChildProcess> StartGatewayAsync(IPEndPoint server, CancellationToken cancellation) => ChildProcess.StartAsync(
+    public static Task<HostProcess> StartGatewayAsync(IPEndPoint server, CancellationToken cancellation) => HostProcess.StartAsync(
         "gateway",
         SampleOptions.Program("gateway/RecBackend.Gateway"),
         ["--Gateway:Destinations:0", $"http://{server}", "--RecBackend:Development", "true"],

@@ -26,6 +26,7 @@ internal sealed class RankTimeoutMiddleware(RequestDelegate next, HttpLimits lim
         using var timeout = CancellationTokenSource.CreateLinkedTokenSource(caller);
         timeout.CancelAfter(Math.Max(int.Parse(configured, CultureInfo.InvariantCulture), AskedFor(context.Request.Headers)));
         context.RequestAborted = timeout.Token;
+        context.Features.Set(new RankTime(timeout.Token, caller));
         try
         {
             await next(context);
@@ -42,4 +43,13 @@ internal sealed class RankTimeoutMiddleware(RequestDelegate next, HttpLimits lim
         int.TryParse(headers[Header].ToString(), NumberStyles.None, CultureInfo.InvariantCulture, out var milliseconds) && milliseconds <= limits.RankTimeoutMaxMs
             ? milliseconds + Slack
             : 0;
+}
+
+/// <summary>The time of one ranking, and its caller's patience.</summary>
+/// <param name="End">Cancelled when the time is over or the caller has gone away.</param>
+/// <param name="Caller">Cancelled when the caller has gone away.</param>
+internal sealed record RankTime(CancellationToken End, CancellationToken Caller)
+{
+    /// <summary>Whether the time is over while the caller still waits.</summary>
+    public bool IsOver => End.IsCancellationRequested && !Caller.IsCancellationRequested;
 }

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace RecBackend.Cli.Up;
 
-/// <summary>A server or gateway that this command started and stops again. Its output goes to a log file.</summary>
+/// <summary>A server or gateway that this command started and stops again. Its output goes to a log file. The bench has this file too.</summary>
 internal sealed partial class ChildProcess : IAsyncDisposable
 {
     private const int SigTerm = 15;
@@ -34,8 +34,8 @@ internal sealed partial class ChildProcess : IAsyncDisposable
     /// <param name="name">What it is, for messages.</param>
     /// <param name="assembly">Path of its dll.</param>
     /// <param name="arguments">Its command line.</param>
-    /// <param name="logFile">Where its output goes; begun anew.</param>
-    public static ChildProcess Start(string name, string assembly, IEnumerable<string> arguments, string logFile)
+    /// <param name="logFile">Where its output goes; begun anew. Null: only its end is kept.</param>
+    public static ChildProcess Start(string name, string assembly, IEnumerable<string> arguments, string? logFile)
     {
         if (!File.Exists(assembly))
         {
@@ -57,7 +57,7 @@ internal sealed partial class ChildProcess : IAsyncDisposable
             start.ArgumentList.Add(argument);
         }
 
-        var log = new StreamWriter(logFile, append: false) { AutoFlush = true };
+        var log = logFile is null ? StreamWriter.Null : new StreamWriter(logFile, append: false) { AutoFlush = true };
         var process = new Process { StartInfo = start };
         process.Start();
         return new ChildProcess(name, process, log);

@@ -123,11 +123,18 @@ internal sealed class LocalStack(UpOptions options)
         }
     }
 
-    private static async Task ActivateAsync(RecBackendClient client, BundleFile bundle, CancellationToken cancellation)
+    /// <summary>Activates the bundle if it is another one than at the last start: what was activated or rolled back by a call since then stays.</summary>
+    private async Task ActivateAsync(RecBackendClient client, BundleFile bundle, CancellationToken cancellation)
     {
+        var last = Path.Combine(options.State, "bundle");
         var models = await client.ListModelsAsync(cancellation);
-        if (models.Active == bundle.Version)
+        if (models.Active is { } active && File.Exists(last) && await File.ReadAllTextAsync(last, cancellation) == bundle.Version)
         {
+            if (active != bundle.Version)
+            {
+                await Console.Error.WriteLineAsync($"rec: {active} was activated since the last start and stays; `rec models activate {bundle.Version}` returns to this bundle");
+            }
+
             return;
         }
 
@@ -138,6 +145,7 @@ internal sealed class LocalStack(UpOptions options)
         }
 
         await Activation.WaitAsync(client, await client.ActivateModelAsync(bundle.Version, cancellation), $"activating {bundle.Version}", cancellation);
+        await File.WriteAllTextAsync(last, bundle.Version, CancellationToken.None);
     }
 
     private async Task LoadAsync(RecBackendClient client, DataFolder data, CancellationToken cancellation)

@@ -15,11 +15,17 @@ namespace RecBackend.Core.Catalog;
 /// </summary>
 public sealed class ItemCatalog
 {
+    /// <summary>An epoch at which no catalogue ever is: of what was computed elsewhere.</summary>
+    internal const long NoEpoch = 0;
+
     /// <summary>Shards of the ID space that <see cref="Digest"/> tells apart.</summary>
     public const int DigestShards = 256;
 
     // Candidates whose memory is asked for at once: about as many as a core has places for outstanding lines.
     private const int GatherBlock = 16;
+
+    // One counter for the catalogues of a process: no two of them are ever at the same epoch, also not two that were made for the same bundle one after the other.
+    private static long _lastEpoch;
 
     private readonly Lock _writing = new();
     private readonly EntryTable _entries = new();
@@ -29,7 +35,7 @@ public sealed class ItemCatalog
     private readonly CatalogDigest[] _digests = new CatalogDigest[DigestShards];
     private int _count;
     private long _version;
-    private long _rowsEpoch;
+    private long _rowsEpoch = Interlocked.Increment(ref _lastEpoch);
 
     /// <summary>Makes an empty catalogue for the rows of <paramref name="layout"/>.</summary>
     public ItemCatalog(ModelLayout layout, RowPrecision precision)
@@ -65,8 +71,9 @@ public sealed class ItemCatalog
     public long Version => Volatile.Read(ref _version);
 
     /// <summary>
-    /// Raised whenever vectors that were there before are others now, are gone or are back: what was computed of rows read at an earlier epoch may be out of date.
-    /// New items do not raise it, nor counters, nor a row that is written again as it was, so neither a bulk load nor the encoding of all items for another bundle does.
+    /// Raised whenever vectors that were there before are others now, are gone or are back: what was computed of rows read at another epoch may be out of date.
+    /// New items do not raise it, nor counters, nor a row that is written again as it was, so a bulk load does not. An epoch names one state of one catalogue of this process;
+    /// 0 (<see cref="NoEpoch"/>) names none.
     /// </summary>
     internal long RowsEpoch => Volatile.Read(ref _rowsEpoch);
 
@@ -373,7 +380,7 @@ public sealed class ItemCatalog
     {
         if (changed)
         {
-            Volatile.Write(ref _rowsEpoch, _rowsEpoch + 1);
+            Volatile.Write(ref _rowsEpoch, Interlocked.Increment(ref _lastEpoch));
         }
     }
 

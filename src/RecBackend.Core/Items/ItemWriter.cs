@@ -124,7 +124,11 @@ public sealed class ItemWriter(IItemDirectory items, ModelDirectory models, Item
 
         async Task EncodeAsync()
         {
-            await _representations.EncodeAsync(model, batch, progress, cancellation);
+            foreach (var failure in await _representations.EncodeEachAsync(model, batch, progress, cancellation))
+            {
+                progress.Report(failure.ToJobError());
+            }
+
             progress.Advance(batch.Count);
             batch.Clear();
         }

@@ -1,7 +1,6 @@
 using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using RecBackend.Core.Items;
-using RecBackend.Core.Storage;
 
 namespace RecBackend.Core.Models;
 
@@ -25,7 +24,7 @@ internal sealed class EncodingBacklog : IAsyncDisposable
     private readonly Task _work;
 
     // Of the worker alone.
-    private readonly HashSet<string> _failed = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Exception> _failed = new(StringComparer.Ordinal);
     private TimeSpan _retryAfter = FirstRetry;
 
     /// <summary>Starts to work.</summary>
@@ -56,11 +55,12 @@ internal sealed class EncodingBacklog : IAsyncDisposable
     }
 
     /// <summary>Waits until everything that was queued before is done. What failed before is tried again first.</summary>
-    /// <exception cref="Exception">Some of it cannot be done now; what stopped it. It stays queued.</exception>
-    public Task CatchUpAsync(CancellationToken cancellation)
+    /// <returns>The items that an encoder breaks on; they stay queued.</returns>
+    /// <exception cref="Exception">Some of the others cannot be done now; what stopped it. They stay queued.</exception>
+    public Task<IReadOnlyList<EncodingFailure>> CatchUpAsync(CancellationToken cancellation)
     {
-        var mark = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        return _queue.Writer.TryWrite(new(null, mark)) ? mark.Task.WaitAsync(cancellation) : Task.CompletedTask;
+        var mark = new TaskCompletionSource<IReadOnlyList<EncodingFailure>>(TaskCreationOptions.RunContinuationsAsynchronously);
+        return _queue.Writer.TryWrite(new(null, mark)) ? mark.Task.WaitAsync(cancellation) : Task.FromResult<IReadOnlyList<EncodingFailure>>([]);
     }
 
     /// <inheritdoc/>
@@ -75,7 +75,7 @@ internal sealed class EncodingBacklog : IAsyncDisposable
     private async Task WorkAsync()
     {
         var ids = new List<string>(_batch);
-        var marks = new List<TaskCompletionSource>();
+        var marks = new List<TaskCompletionSource<IReadOnlyList<EncodingFailure>>>();
         while (await WaitAsync())
         {
             while (ids.Count < _batch && _queue.Reader.TryRead(out var entry))
@@ -103,11 +103,11 @@ internal sealed class EncodingBacklog : IAsyncDisposable
             marks.Clear();
         }
 
-        static void Complete(TaskCompletionSource mark, Exception? failure)
+        void Complete(TaskCompletionSource<IReadOnlyList<EncodingFailure>> mark, Exception? failure)
         {
             if (failure is null)
             {
-                mark.TrySetResult();
+                mark.TrySetResult([.. _failed.Select(one => new EncodingFailure(one.Key, one.Value))]);
             }
             else
             {
@@ -136,26 +136,27 @@ internal sealed class EncodingBacklog : IAsyncDisposable
         }
     }
 
-    /// <summary>Tries again what failed, until the first that fails again.</summary>
-    /// <returns>Why something is left, or null.</returns>
+    /// <summary>Tries again what failed, until the first time that not only items are at fault.</summary>
+    /// <returns>What stopped it, or null.</returns>
     private async Task<Exception?> RetryAsync()
     {
-        foreach (var ids in _failed.Chunk(_batch).ToArray())
+        Exception? failure = null;
+        foreach (var ids in _failed.Keys.Chunk(_batch).ToArray())
         {
-            _failed.ExceptWith(ids);
-            if (await EncodeAsync(ids) is { } failure)
+            Array.ForEach(ids, id => _failed.Remove(id));
+            failure = await EncodeAsync(ids);
+            if (failure is not null)
             {
-                _retryAfter = TimeSpan.FromTicks(Math.Min(_retryAfter.Ticks * 2, LongestRetry.Ticks));
-                return failure;
+                break;
             }
         }
 
-        _retryAfter = FirstRetry;
-        return null;
+        _retryAfter = _failed.Count == 0 ? FirstRetry : TimeSpan.FromTicks(Math.Min(_retryAfter.Ticks * 2, LongestRetry.Ticks));
+        return failure;
     }
 
     /// <summary>Encodes items for every model that is kept; those that fail are kept for another try.</summary>
-    /// <returns>Why some failed, or null.</returns>
+    /// <returns>What stopped it, or null: also if encoders broke on single items.</returns>
     private async Task<Exception?> EncodeAsync(IReadOnlyList<string> ids)
     {
         lock (_queued)
@@ -190,24 +191,22 @@ internal sealed class EncodingBacklog : IAsyncDisposable
             // Shutting down. What was not encoded still lacks its representation, and is encoded at the next start.
             return null;
         }
-        catch (Exception error) when (ids.Count > 1 && error is not StorageException)
-        {
-            // One item that no encoder can take must not hold back the others of its batch.
-            Exception? last = null;
-            foreach (var id in ids)
-            {
-                last = await EncodeAsync([id]) ?? last;
-            }
-
-            return last;
-        }
         catch (Exception error)
         {
-            _failed.UnionWith(ids);
-            Telemetry.EncodingFailed(error, ids.Count);
-            _log.LogError(error, "{Count} items could not be encoded, {Id} among them; tried again in {Delay}", ids.Count, ids[0], _retryAfter);
+            Keep(ids, error);
             return error;
         }
+    }
+
+    private void Keep(IReadOnlyList<string> ids, Exception error)
+    {
+        foreach (var id in ids)
+        {
+            _failed[id] = error;
+        }
+
+        Telemetry.EncodingFailed(error, ids.Count);
+        _log.LogError(error, "{Count} items could not be encoded, {Id} among them; tried again in {Delay}", ids.Count, ids[0], _retryAfter);
     }
 
     private async Task EncodeAsync(ServingModel serving, List<ItemRecord> lacking)
@@ -219,7 +218,10 @@ internal sealed class EncodingBacklog : IAsyncDisposable
 
         try
         {
-            await _writer.EncodeAsync(serving.Model, lacking, progress: null, _stop.Token);
+            foreach (var failure in await _writer.EncodeEachAsync(serving.Model, lacking, progress: null, _stop.Token))
+            {
+                Keep([failure.Item], failure.Reason);
+            }
         }
         finally
         {
@@ -227,5 +229,5 @@ internal sealed class EncodingBacklog : IAsyncDisposable
         }
     }
 
-    private readonly record struct Entry(string? Id, TaskCompletionSource? Mark);
+    private readonly record struct Entry(string? Id, TaskCompletionSource<IReadOnlyList<EncodingFailure>>? Mark);
 }

@@ -1,8 +1,10 @@
+using System.Text;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using RecBackend.Core.Catalog;
 using RecBackend.Core.Items;
 using RecBackend.Core.Jobs;
+using RecBackend.Core.Ranking;
 
 namespace RecBackend.Core.Models;
 
@@ -34,6 +36,9 @@ public sealed record ModelStatus(
 /// </summary>
 public sealed class ModelDirectory : IAsyncDisposable
 {
+    // About what a caller asks for: some pools and graphs grow with the request.
+    private const int WarmUpCandidates = 500;
+
     private readonly IBundleStore _bundles;
     private readonly IItemDirectory _items;
     private readonly IItemChangeFeed _changes;
@@ -80,6 +85,9 @@ public sealed class ModelDirectory : IAsyncDisposable
         }
     }
 
+    /// <summary>Ranks once with a model that is about to answer. Set by whoever ranks with these models; null = nobody does.</summary>
+    internal Func<ServingModel, RankRequest, CancellationToken, Task>? WarmUp { get; set; }
+
     /// <summary>Loads the bundles that were active when the host last ran and fills their catalogues. Without one, rankings are answered by the fallback.</summary>
     /// <param name="progress">Told of items as they are read.</param>
     /// <param name="cancellation">Gives up.</param>
@@ -95,6 +103,16 @@ public sealed class ModelDirectory : IAsyncDisposable
         FeedKept();
         _subscription = _changes.Subscribe(Observe);
         await FillAsync(_feeds, progress, cancellation);
+        try
+        {
+            await WarmUpAsync(active, cancellation);
+        }
+        catch (Exception error) when (error is not OperationCanceledException)
+        {
+            // A host that cannot rank with its bundle must still take another one.
+            _log.LogError(error, "The first ranking with {Version} failed", active?.Version);
+        }
+
         _ready = true;
     }
 
@@ -134,7 +152,7 @@ public sealed class ModelDirectory : IAsyncDisposable
 
     /// <summary>Loads a stored bundle, encodes every item that lacks a representation for it, and makes it the active one. Rankings go on meanwhile.</summary>
     /// <param name="version">A version that <see cref="IBundleStore"/> has.</param>
-    /// <param name="progress">Told of items as they are ready, and of those that the bundle cannot read.</param>
+    /// <param name="progress">Told of items as they are ready, of those that the bundle cannot read, and of those that its encoder breaks on: these are unknown to it until a later try succeeds.</param>
     /// <param name="cancellation">Gives up; the active model stays.</param>
     /// <exception cref="OperationRefusedException"><c>activation_in_progress</c>.</exception>
     /// <exception cref="BundleRefusedException">The bundle is not stored, or not valid; the active model stays.</exception>
@@ -148,7 +166,7 @@ public sealed class ModelDirectory : IAsyncDisposable
 
         if (_models.Previous?.Version == version)
         {
-            await SwapAsync(cancellation);
+            await SwapAsync(progress, cancellation);
             return;
         }
 
@@ -157,6 +175,7 @@ public sealed class ModelDirectory : IAsyncDisposable
         try
         {
             await PrepareAsync(prepared, progress, cancellation);
+            await WarmUpAsync(prepared, cancellation);
             _bundles.WriteActive(new(version, _models.Active?.Version));
         }
         catch
@@ -176,9 +195,10 @@ public sealed class ModelDirectory : IAsyncDisposable
 
     /// <summary>Swaps the active and the previous model, as soon as every item that was written since has a representation for the previous one too.</summary>
     /// <param name="from">The version that is to be left, so that a call that comes twice does not come back to it.</param>
+    /// <param name="progress">Told of items that the previous model's encoder breaks on: they keep the row that they have there, or are unknown to it.</param>
     /// <param name="cancellation">Gives up; the active model stays.</param>
     /// <exception cref="OperationRefusedException"><c>rollback_unavailable</c> or <c>activation_in_progress</c>.</exception>
-    public async Task RollbackAsync(string from, CancellationToken cancellation)
+    public async Task RollbackAsync(string from, JobProgress progress, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         using var turn = TakeTurn();
@@ -193,7 +213,7 @@ public sealed class ModelDirectory : IAsyncDisposable
             throw new OperationRefusedException("rollback_unavailable", "No bundle was active before this one.");
         }
 
-        await SwapAsync(cancellation);
+        await SwapAsync(progress, cancellation);
     }
 
     /// <summary>Stops feeding and lets the models go.</summary>
@@ -231,7 +251,7 @@ public sealed class ModelDirectory : IAsyncDisposable
     /// Waits until items that were written with a representation for <paramref name="bundle"/> have one for the active model too, and for the one that is being prepared.
     /// Else an item written while the models change would be unknown for a moment after its 2xx.
     /// </summary>
-    /// <exception cref="Exception">Some of them cannot be encoded now, and the bundle is not, or not for long, the one that answers.</exception>
+    /// <exception cref="Exception">They cannot be encoded now, for a reason that is not theirs, and the bundle is not, or not for long, the one that answers.</exception>
     internal async Task CatchUpAsync(string? bundle, CancellationToken cancellation)
     {
         if (AnswersAlone())
@@ -280,7 +300,43 @@ public sealed class ModelDirectory : IAsyncDisposable
         _models = _models with { Preparing = prepared };
         FeedKept();
         await FillAsync([new CatalogFeed(prepared.Catalog, prepared.Model)], progress, cancellation);
-        await _backlog.CatchUpAsync(cancellation);
+        var failures = await _backlog.CatchUpAsync(cancellation);
+
+        // An encoder that breaks on single items is useful; one that breaks on all of them would leave nothing to rank.
+        if (failures.Count > 1 && prepared.Catalog.Count == 0)
+        {
+            throw failures[0].Reason;
+        }
+
+        Report(failures, progress);
+    }
+
+    private async Task WarmUpAsync(ServingModel? serving, CancellationToken cancellation)
+    {
+        if (serving is null || WarmUp is not { } rank)
+        {
+            return;
+        }
+
+        var request = new RankRequest { User = "warm-up" };
+        await foreach (var record in _items.ReadAllAsync(cancellation))
+        {
+            request.Candidates.Add(Encoding.UTF8.GetBytes(record.Id));
+            if (request.Candidates.Count == WarmUpCandidates)
+            {
+                break;
+            }
+        }
+
+        await rank(serving, request, cancellation);
+    }
+
+    private static void Report(IReadOnlyList<EncodingFailure> failures, JobProgress progress)
+    {
+        foreach (var failure in failures)
+        {
+            progress.Report(failure.ToJobError());
+        }
     }
 
     /// <summary>Drops the representations of bundles that are no longer kept. The new model answers already, so that nothing here can undo or fail its activation.</summary>
@@ -324,14 +380,19 @@ public sealed class ModelDirectory : IAsyncDisposable
             var records = lacking[feed];
             if (records.Count >= atLeast)
             {
-                await _writer.EncodeAsync(feed.Model!, records, progress, cancellation);
+                // What an encoder breaks on is tried again in the background, also when this is over.
+                foreach (var failure in await _writer.EncodeEachAsync(feed.Model!, records, progress, cancellation))
+                {
+                    _backlog.Add(failure.Item);
+                }
+
                 records.Clear();
             }
         }
     }
 
     /// <summary>The active and the previous model change places. Both were fed all along, but for items whose encoding for the previous one still waits.</summary>
-    private async Task SwapAsync(CancellationToken cancellation)
+    private async Task SwapAsync(JobProgress progress, CancellationToken cancellation)
     {
         // First what has gathered, while writers go on; then the rest, for which they wait as in an activation.
         await _backlog.CatchUpAsync(cancellation);
@@ -339,7 +400,7 @@ public sealed class ModelDirectory : IAsyncDisposable
         _models = models with { Preparing = models.Previous };
         try
         {
-            await _backlog.CatchUpAsync(cancellation);
+            Report(await _backlog.CatchUpAsync(cancellation), progress);
             _bundles.WriteActive(new(models.Previous?.Version, models.Active?.Version));
         }
         catch

@@ -1,9 +1,11 @@
+using RecBackend.Core.Catalog;
+
 namespace RecBackend.Core.Models;
 
 /// <summary>The outputs of a bundle's user encoder for one user, computed when the history or a row of it changes and read by every ranking until then.</summary>
 public sealed class UserEncoding
 {
-    private long _rowsEpoch;
+    private long _rowsEpoch = ItemCatalog.NoEpoch;
 
     /// <summary>Makes an encoding. The arrays must be pinned (<see cref="GC.AllocateArray{T}(int, bool)"/>), so that a scorer reads them in place, and are not to be changed.</summary>
     public UserEncoding(string bundle, long userVersion, float[] userState, float[] historyState)
@@ -26,7 +28,7 @@ public sealed class UserEncoding
     /// <summary>[L, H] floats, row-major.</summary>
     public float[] HistoryState { get; }
 
-    /// <summary><see cref="Catalog.ItemCatalog.RowsEpoch"/> at which the history's rows were last known to be those that it was computed from.</summary>
+    /// <summary><see cref="ItemCatalog.RowsEpoch"/> at which the history's rows were last known to be those that it was computed from; none until a catalogue of this process has been asked.</summary>
     internal long RowsEpoch
     {
         get => Volatile.Read(ref _rowsEpoch);

@@ -25,6 +25,7 @@ public sealed class RankingPipeline : IRanker
         _users = users;
         _clock = clock;
         _encoder = new(users, clock);
+        models.WarmUp = WarmUpAsync;
     }
 
     /// <inheritdoc/>
@@ -33,6 +34,14 @@ public sealed class RankingPipeline : IRanker
     {
         using var activity = Telemetry.Source.StartActivity("rank");
         using var lease = request.Model is { } version ? _models.Lease(version) : _models.Lease();
+        var ranking = await RankAsync(lease, request, cancellation);
+        Telemetry.Ranked(ranking, activity);
+        return ranking;
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<PooledRanking> RankAsync(ModelLease lease, RankRequest request, CancellationToken cancellation)
+    {
         var ranking = _pool.TryDequeue(out var pooled) ? pooled : new PooledRanking(_pool, _clock);
         try
         {
@@ -44,13 +53,22 @@ public sealed class RankingPipeline : IRanker
             // The rows come first: whatever stops the model from answering, the fallback has what it needs.
             var reason = await TryScoreAsync(lease.Serving, request, time, ranking, cancellation);
             ranking.TakeBest(request.Limit, reason);
-            Telemetry.Ranked(ranking, activity);
             return ranking;
         }
         catch
         {
             ranking.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>Ranks once with a model that does not answer yet: compiling this code and the first runs of the graphs take a hundred times as long as a ranking, and no caller should wait for them.</summary>
+    private async Task WarmUpAsync(ServingModel serving, RankRequest request, CancellationToken cancellation)
+    {
+        if (serving.TryHold())
+        {
+            using var lease = new ModelLease(serving);
+            (await RankAsync(lease, request, cancellation)).Dispose();
         }
     }
 

@@ -7,7 +7,7 @@ namespace RecBackend.Http.Authentication;
 
 /// <summary>
 /// The keys of <c>RecBackend:Keys</c>, read again when the configuration changes, so that a key can be added or withdrawn without a restart. A change that makes no sense is logged and leaves
-/// the keys before it in force.
+/// the keys before it in force; so does one that takes all keys away, which would open a host that may be open.
 /// </summary>
 internal sealed class ApiKeys : IDisposable
 {
@@ -37,7 +37,14 @@ internal sealed class ApiKeys : IDisposable
     {
         try
         {
-            _current = Read(_configuration);
+            var changed = Read(_configuration);
+            if (changed.IsEmpty && !_current.IsEmpty)
+            {
+                _log.LogError("The configuration holds no key any more, those before it hold on: a file that is being replaced may be gone for a moment. To go without keys, restart.");
+                return;
+            }
+
+            _current = changed;
         }
         catch (ConfigurationException e)
         {

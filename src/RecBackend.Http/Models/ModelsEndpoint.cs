@@ -62,7 +62,7 @@ internal sealed class ModelsEndpoint(IBundleStore bundles, ModelDirectory models
             throw new ProblemException(ProblemCode.RollbackUnavailable, "No bundle was active before this one.");
         }
 
-        return RunAsync(context, "rollback", (_, cancellation) => models.RollbackAsync(version, cancellation));
+        return RunAsync(context, "rollback", (progress, cancellation) => models.RollbackAsync(version, progress, cancellation));
     }
 
     private async Task<BundleSummary> StoreAsync(Stream zip, CancellationToken cancellation)

@@ -1,4 +1,4 @@
-using System.Buffers;
+using System.Runtime.CompilerServices;
 using RecBackend.Core.Items;
 using RecBackend.Core.Models;
 using RecBackend.Scoring.Bundles;
@@ -15,6 +15,9 @@ internal sealed class ItemReader
     private readonly VocabularyField? _categories;
     private readonly VocabularyField[] _attributes;
     private readonly ImageReader? _image;
+
+    // Tensors of pictures that were checked and are about to be encoded, by the file's array: decoding is most of the work of both. One goes when it is read, or with its file.
+    private readonly ConditionalWeakTable<byte[], float[]> _decoded = [];
 
     /// <param name="inputs">What it reads.</param>
     /// <param name="tokenizer">Null if it reads no text.</param>
@@ -51,7 +54,7 @@ internal sealed class ItemReader
             ?? CheckText("text", content.Text)
             ?? CheckTags(content.Tags)
             ?? CheckFeatures(content.ImageFeatures);
-        return problem is null && content.Image is { } image && _image is not null ? CheckImageAsync(_image, image, decoding, cancellation) : new(problem);
+        return problem is null && content.Image is { } image && _image is not null ? CheckImageAsync(image, decoding, cancellation) : new(problem);
     }
 
     public void ReadText(ItemContent content, Span<long> ids) =>
@@ -82,7 +85,15 @@ internal sealed class ItemReader
             return false;
         }
 
-        _image!.Read(content.Image, tensor);
+        if (_decoded.Remove(content.Image, out var decoded))
+        {
+            decoded.CopyTo(tensor);
+        }
+        else
+        {
+            _image!.Read(content.Image, tensor);
+        }
+
         return true;
     }
 
@@ -157,13 +168,14 @@ internal sealed class ItemReader
         return null;
     }
 
-    private static async ValueTask<ContentProblem?> CheckImageAsync(ImageReader reader, byte[] image, AdmissionGate decoding, CancellationToken cancellation)
+    private async ValueTask<ContentProblem?> CheckImageAsync(byte[] image, AdmissionGate decoding, CancellationToken cancellation)
     {
         await decoding.EnterAsync(Deadline.None, cancellation);
-        var tensor = ArrayPool<float>.Shared.Rent(reader.Length);
         try
         {
-            reader.Read(image, tensor);
+            var tensor = new float[_image!.Length];
+            _image.Read(image, tensor);
+            _decoded.AddOrUpdate(image, tensor);
             return null;
         }
         catch (ImageInvalidException exception)
@@ -172,7 +184,6 @@ internal sealed class ItemReader
         }
         finally
         {
-            ArrayPool<float>.Shared.Return(tensor);
             decoding.Leave();
         }
     }

@@ -37,7 +37,7 @@ internal sealed class OnnxModel : IModel
     public bool TryGetUserEmbedding(string id, Span<float> destination) => _users.TryGet(id, destination);
 
     public ValueTask<ContentProblem?> CheckAsync(ItemContent content, CancellationToken cancellation) =>
-        _reader.CheckAsync(content, _runtime.EncodeGate, cancellation);
+        _reader.CheckAsync(content, _runtime.DecodeGate, cancellation);
 
     public async ValueTask EncodeItemsAsync(IReadOnlyList<ItemContent> items, Memory<float> representations, CancellationToken cancellation)
     {

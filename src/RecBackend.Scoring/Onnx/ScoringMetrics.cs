@@ -4,7 +4,7 @@ using RecBackend.Core.Models;
 
 namespace RecBackend.Scoring.Onnx;
 
-/// <summary>What the scorer tells of itself, on the meter <c>RecBackend</c>. The tag <c>gate</c> is <c>rank</c> or <c>encode</c>.</summary>
+/// <summary>What the scorer tells of itself, on the meter <c>RecBackend</c>. The tag <c>gate</c> is <c>rank</c>, <c>encode</c> or <c>decode</c>.</summary>
 internal sealed class ScoringMetrics : IDisposable
 {
     private const string GateTag = "gate";

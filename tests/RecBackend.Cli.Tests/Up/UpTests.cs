@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using System.Text.Json;
+using RecBackend.Cli.Models;
 using RecBackend.Cli.Up;
 using RecBackend.Client;
 
@@ -44,6 +45,27 @@ public class UpTests
 
         Assert.True(first!.Impressions > 0);
         Assert.Equal(first, second);
+    }
+
+    [Fact]
+    public async Task Bundle_that_was_activated_by_a_call_still_answers_after_the_next_start()
+    {
+        using var folder = new TemporaryFolder();
+        var version = BundleFile.Open(Bundle).Version;
+        var other = CopyAs("another", Path.Combine(folder.Path, "another"));
+        var state = Path.Combine(folder.Path, "state");
+
+        var first = await WhileUpAsync(Loopback.FreePort(), state, async client =>
+        {
+            var active = (await client.ListModelsAsync()).Active;
+            await using var zip = BundleFile.Open(other).OpenZip();
+            await client.PushModelAsync(zip);
+            await Activation.WaitAsync(client, await client.ActivateModelAsync("another"), "activating", default);
+            return active;
+        });
+        var second = await WhileUpAsync(Loopback.FreePort(), state, async client => (await client.ListModelsAsync()).Active);
+
+        Assert.Equal((version, "another"), (first, second));
     }
 
     [Fact]
@@ -111,6 +133,20 @@ public class UpTests
         {
             Console.SetOut(before);
         }
+    }
+
+    /// <summary>A copy of the tiny bundle under another version.</summary>
+    private static string CopyAs(string version, string folder)
+    {
+        Directory.CreateDirectory(folder);
+        foreach (var file in Directory.EnumerateFiles(Bundle))
+        {
+            File.Copy(file, Path.Combine(folder, Path.GetFileName(file)));
+        }
+
+        var manifest = Path.Combine(folder, "manifest.json");
+        File.WriteAllText(manifest, File.ReadAllText(manifest).Replace(BundleFile.Open(Bundle).Version, version, StringComparison.Ordinal));
+        return folder;
     }
 
     private static LocalStack Stack(int port, string state) => new(new UpOptions(Data, Bundle, port, state));

@@ -206,7 +206,7 @@ public sealed class ModelDirectoryTests : IAsyncDisposable
         await _writer.UpsertAsync([new("new", Content(50)), new("item 1", Content(51))], None);
         await _engine.DeleteAsync(["item 2"], None);
 
-        await _models.RollbackAsync("bundle-2", None);
+        await _models.RollbackAsync("bundle-2", new(), None);
 
         Assert.Equal(("bundle-1", "bundle-2", new ActiveVersions("bundle-1", "bundle-2")), (_models.Status.Active, _models.Status.Previous, _bundles.Active));
         Assert.Equal([1f, 50f], Vectors("new")!);
@@ -257,7 +257,7 @@ public sealed class ModelDirectoryTests : IAsyncDisposable
         _first.ItemGate = gate.Task;
         await _writer.UpsertAsync([new("new", Content(50)), new("item 1", Content(51))], None);
 
-        var rollback = _models.RollbackAsync("bundle-2", None);
+        var rollback = _models.RollbackAsync("bundle-2", new(), None);
         Assert.False(rollback.IsCompleted);
         Assert.Equal("bundle-2", _models.Status.Active);
         gate.SetResult();
@@ -287,8 +287,8 @@ public sealed class ModelDirectoryTests : IAsyncDisposable
     public async Task Rollback_that_is_asked_for_twice_happens_once()
     {
         await StartWithTwoAsync();
-        await _models.RollbackAsync("bundle-2", None);
-        var again = await Assert.ThrowsAsync<OperationRefusedException>(() => _models.RollbackAsync("bundle-2", None));
+        await _models.RollbackAsync("bundle-2", new(), None);
+        var again = await Assert.ThrowsAsync<OperationRefusedException>(() => _models.RollbackAsync("bundle-2", new(), None));
         Assert.Equal("rollback_unavailable", again.Code);
         Assert.Equal("bundle-1", _models.Status.Active);
     }
@@ -321,12 +321,12 @@ public sealed class ModelDirectoryTests : IAsyncDisposable
         await StartWithTwoAsync();
         _engine.RefusesRepresentations = new StorageException(StorageException.Overloaded, "Too many writes wait.");
         await _writer.UpsertAsync([new("new", Content(50))], None);
-        await Assert.ThrowsAsync<StorageException>(() => _models.RollbackAsync("bundle-2", None));
+        await Assert.ThrowsAsync<StorageException>(() => _models.RollbackAsync("bundle-2", new(), None));
         Assert.Equal(("bundle-2", null), (_models.Status.Active, _models.Status.Preparing));
 
         _engine.RefusesRepresentations = null;
         await WaitAsync(async () => (await _engine.GetAsync("new", None))?.RepresentationFor("bundle-1") is not null);
-        await _models.RollbackAsync("bundle-2", None);
+        await _models.RollbackAsync("bundle-2", new(), None);
         Assert.Equal([1f, 50f], Vectors("new")!);
     }
 
@@ -339,13 +339,70 @@ public sealed class ModelDirectoryTests : IAsyncDisposable
         await _writer.UpsertAsync([new("good", Content(50)), new("bad", Content(66)), new("fine", Content(51))], None);
         gate.SetResult();
 
-        await Assert.ThrowsAsync<InvalidOperationException>(() => _models.RollbackAsync("bundle-2", None));
+        var progress = new JobProgress();
+        await _models.RollbackAsync("bundle-2", progress, None);
 
-        Assert.NotNull((await _engine.GetAsync("good", None))!.RepresentationFor("bundle-1"));
-        Assert.NotNull((await _engine.GetAsync("fine", None))!.RepresentationFor("bundle-1"));
-        await _engine.DeleteAsync(["bad"], None);
-        await _models.RollbackAsync("bundle-2", None);
+        Assert.Equal(("bad", "encoding_failed"), (Assert.Single(progress.Errors).Item, progress.Errors[0].Code));
+        Assert.Equal([1f, 50f], Vectors("good")!);
         Assert.Equal([1f, 51f], Vectors("fine")!);
+        Assert.Null(Vectors("bad"));
+    }
+
+    [Fact]
+    public async Task Item_that_the_encoder_breaks_on_does_not_stop_an_activation_and_is_tried_again()
+    {
+        await StoreAsync(5);
+        await _engine.UpsertAsync([new("bad", Content(66), null)], None);
+        await _models.StartAsync(new(), None);
+        _first.Fails = "66";
+        var progress = new JobProgress();
+
+        await _models.ActivateAsync("bundle-1", progress, None);
+
+        Assert.Equal(("bundle-1", 5), (_models.Status.Active, _models.Status.Items));
+        Assert.Equal(("bad", "encoding_failed"), (Assert.Single(progress.Errors).Item, progress.Errors[0].Code));
+        Assert.Null(Vectors("bad"));
+        _first.Fails = null;
+        await WaitAsync(() => Task.FromResult(Vectors("bad") is not null));
+    }
+
+    [Fact]
+    public async Task Item_that_the_encoder_breaks_on_does_not_stop_the_start()
+    {
+        await StoreAsync(5);
+        await _engine.UpsertAsync([new("bad", Content(66), null)], None);
+        _bundles.Active = new("bundle-1", null);
+        _first.Fails = "66";
+
+        await _models.StartAsync(new(), None);
+
+        Assert.Equal((true, "bundle-1", 5), (_models.Status.Ready, _models.Status.Active, _models.Status.Items));
+    }
+
+    [Fact]
+    public async Task Encoder_that_breaks_on_every_item_is_not_activated()
+    {
+        await StoreAsync(3);
+        await _models.StartAsync(new(), None);
+        await _models.ActivateAsync("bundle-1", new(), None);
+        await _engine.UpsertAsync([.. Enumerable.Range(0, 3).Select(i => new ItemUpsert($"item {i}", Content(66), null))], None);
+        _second.Fails = "66";
+
+        await Assert.ThrowsAsync<InvalidOperationException>(() => _models.ActivateAsync("bundle-2", new(), None));
+
+        Assert.Equal(("bundle-1", null), (_models.Status.Active, _models.Status.Preparing));
+    }
+
+    [Fact]
+    public async Task Storage_that_takes_no_representations_fails_the_activation()
+    {
+        await StoreAsync(5);
+        await _models.StartAsync(new(), None);
+        _engine.RefusesRepresentations = new StorageException(StorageException.Full, "No space.");
+
+        await Assert.ThrowsAsync<StorageException>(() => _models.ActivateAsync("bundle-1", new(), None));
+
+        Assert.Equal((null, null), (_models.Status.Active, _models.Status.Preparing));
     }
 
     [Fact]
@@ -411,8 +468,8 @@ public sealed class ModelDirectoryTests : IAsyncDisposable
         for (var number = 2; number <= 12; number++)
         {
             await _models.ActivateAsync($"bundle-{number}", new(), None);
-            await _models.RollbackAsync($"bundle-{number}", None);
-            await _models.RollbackAsync($"bundle-{number - 1}", None);
+            await _models.RollbackAsync($"bundle-{number}", new(), None);
+            await _models.RollbackAsync($"bundle-{number - 1}", new(), None);
             var so = Interlocked.Read(ref rankings);
             await WaitAsync(() => Task.FromResult(Interlocked.Read(ref rankings) > so + 20 || rankers.Any(ranker => ranker.IsFaulted)));
         }
@@ -447,7 +504,7 @@ public sealed class ModelDirectoryTests : IAsyncDisposable
         await _models.ActivateAsync("bundle-2", new(), None);
     }
 
-    private void RollBack() => _models.RollbackAsync(_models.Status.Active ?? "none", None).GetAwaiter().GetResult();
+    private void RollBack() => _models.RollbackAsync(_models.Status.Active ?? "none", new(), None).GetAwaiter().GetResult();
 
     private async Task StoreAsync(int items) =>
         await _engine.UpsertAsync([.. Enumerable.Range(0, items).Select(i => new ItemUpsert($"item {i}", Content(i), null))], None);

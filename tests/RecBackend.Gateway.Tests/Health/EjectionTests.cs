@@ -27,20 +27,17 @@ public sealed class EjectionTests
             return Task.CompletedTask;
         };
         await using var gateway = await RunningGateway.StartAsync([well.Address, broken.Address]);
+        await UntilAllAreAnsweredAsync(gateway);
+    }
 
-        // Its probes succeed, so only its failures can tell; it is let in again after two seconds, so the proof is a run of successes.
-        await UntilAsync(async () =>
-        {
-            for (var i = 0; i < 20; i++)
-            {
-                if ((await gateway.RankAsync()).Status != 200)
-                {
-                    return false;
-                }
-            }
-
-            return true;
-        });
+    [Fact]
+    public async Task Host_that_never_answers_rankings_is_taken_out_by_its_silence()
+    {
+        await using var well = await FakeHost.StartAsync("well");
+        await using var silent = await FakeHost.StartAsync("silent");
+        silent.Answer = context => Task.Delay(Timeout.Infinite, context.RequestAborted);
+        await using var gateway = await RunningGateway.StartAsync([well.Address, silent.Address], "--Gateway:RankTimeoutMs", "100");
+        await UntilAllAreAnsweredAsync(gateway);
     }
 
     [Fact]
@@ -54,6 +51,20 @@ public sealed class EjectionTests
         Assert.Equal(200, (await gateway.SendAsync(HttpMethod.Get, "/v1/models")).Status);
         Assert.Equal(200, (await gateway.SendAsync(HttpMethod.Get, "/healthz/live")).Status);
     }
+
+    /// <summary>Waits for a run of successes. The probes of the host in question succeed, so only its failures can tell; and it is let in again after two seconds, so there is no more to wait for.</summary>
+    private static async Task UntilAllAreAnsweredAsync(RunningGateway gateway) => await UntilAsync(async () =>
+    {
+        for (var i = 0; i < 20; i++)
+        {
+            if ((await gateway.RankAsync()).Status != 200)
+            {
+                return false;
+            }
+        }
+
+        return true;
+    });
 
     private static async Task<List<string>> HostsOfAsync(RunningGateway gateway, int requests)
     {

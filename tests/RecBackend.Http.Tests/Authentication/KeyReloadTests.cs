@@ -27,4 +27,31 @@ public sealed class KeyReloadTests
         configuration.Reload();
         (await host.GetAsync("/v1/models")).IsProblem(401, "key_invalid");
     }
+
+    [Fact]
+    public async Task Key_file_that_vanishes_leaves_its_keys_in_force()
+    {
+        var folder = Directory.CreateTempSubdirectory("recbackend-keys-").FullName;
+        try
+        {
+            var (key, hash) = ApiKeyHash.Create();
+            var file = Path.Combine(folder, "keys.json");
+            await File.WriteAllTextAsync(file, $$"""{"RecBackend:Keys:0:Hash":"{{hash}}","RecBackend:Keys:0:Scopes":"admin"}""");
+            await using var host = await RunningHost.StartAsync(new HostSettings { Items = false });
+            var configuration = (IConfigurationRoot)host.App.Configuration;
+            ((IConfigurationBuilder)configuration).AddJsonFile(file, optional: true);
+            (await host.GetAsync("/v1/models")).IsProblem(401, "key_missing");
+
+            File.Delete(file);
+            configuration.Reload();
+            Assert.Empty(configuration.GetSection("RecBackend:Keys").GetChildren());
+            (await host.GetAsync("/v1/models")).IsProblem(401, "key_missing");
+            host.Client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", key);
+            Assert.Equal(200, (await host.GetAsync("/v1/models")).Status);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
 }

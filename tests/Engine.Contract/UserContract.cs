@@ -280,7 +280,16 @@ public abstract class UserContract : EngineContract
         var encoding = new UserEncoding("b1", snapshot.Version, [1f], [2f]);
 
         Users.CacheEncoding(snapshot, encoding);
-        Assert.Same(encoding, (await UserAsync("u")).Encoding);
+        for (var tries = 0; tries < 200 && (await UserAsync("u")).Encoding is null; tries++)
+        {
+            // An engine may carry it to its user in the background.
+            await Task.Delay(10);
+        }
+
+        var kept = (await UserAsync("u")).Encoding!;
+        Assert.Equal(("b1", snapshot.Version), (kept.Bundle, kept.UserVersion));
+        Assert.Equal([1f], kept.UserState);
+        Assert.Equal([2f], kept.HistoryState);
 
         await AppendAsync(Click("b", "u", "i1"));
         Users.CacheEncoding(snapshot, encoding);

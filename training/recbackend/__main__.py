@@ -82,6 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     validate.add_argument("data", type=Path, metavar="DIR")
     validate.set_defaults(run=_validate)
 
+    baseline = verbs.add_parser("baseline", help="rank by smoothed click rates alone: what a model must beat")
+    baseline.add_argument("data", type=Path, metavar="DIR")
+    baseline.set_defaults(run=_baseline)
+
     golden = verbs.add_parser("golden", help="rewrite the golden files that the tests of both languages read")
     golden.add_argument("--out", type=Path, default=Path(__file__).parents[2] / "tests" / "golden", metavar="DIR")
     golden.set_defaults(run=_golden)
@@ -273,6 +277,14 @@ def _describe(dataset: Dataset) -> None:
         f"{100 * dataset.label.mean():.1f} % clicked, fingerprint {dataset.fingerprint}",
         file=sys.stderr,
     )
+
+
+def _baseline(options: argparse.Namespace) -> None:
+    from . import baseline, features
+
+    built = features.build(data.read(options.data), features.FeatureOptions(text=False, images=False, image_features=False))
+    for part, values in baseline.evaluate(built).items():
+        print(f"{part}: " + ", ".join(f"{name} {value}" for name, value in values.items()))
 
 
 def _golden(options: argparse.Namespace) -> None:

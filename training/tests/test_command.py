@@ -146,3 +146,11 @@ def test_damaged_picture_names_its_file(tmp_path):
     write_folder(tmp_path, items=[{"id": "a", "image": "a.png"}, {"id": "b"}, {"id": "c"}])
     with pytest.raises(DataError, match="a.png: not a JPEG or PNG"):
         build(read(tmp_path))
+
+
+def test_baseline_ranks_by_click_rates(capsys):
+    assert main(["baseline", str(REPOSITORY / "samples" / "movielens")]) == 0
+    valid, test = capsys.readouterr().out.splitlines()
+    values = dict(pair.split(" ") for pair in test.removeprefix("test: ").split(", "))
+    assert valid.startswith("valid: rows ") and int(values["rows"]) == 10084
+    assert 0.6 < float(values["gauc"]) < float(values["auc"]) < 1

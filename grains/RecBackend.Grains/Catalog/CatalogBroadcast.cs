@@ -18,7 +18,7 @@ internal sealed class CatalogBroadcast(CatalogReplicas replicas, ReplicaFeed loc
     : IItemChangeSink
 {
     /// <summary>How long a writer waits for a silo.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(500);
 
     /// <summary>Changes for a silo that does not answer, beyond which they are dropped: it will have to be repaired anyway.</summary>
     private const int MostWaiting = 100_000;

@@ -2,6 +2,7 @@ using Azure.Storage.Blobs;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Configuration;
 using RecBackend.Core.Items;
+using RecBackend.Core.Models;
 using RecBackend.Core.Users;
 using RecBackend.Grains.Catalog;
 using RecBackend.Grains.Counting;
@@ -49,6 +50,10 @@ public static class ClusterEngine
             .AddSingleton<IItemDirectory, GrainItemDirectory>();
         return silo;
     }
+
+    /// <summary>Keeps the catalogue of this silo equal to the items of the cluster. For silos that score; needs a <see cref="ModelDirectory"/>.</summary>
+    public static IServiceCollection AddRecBackendCatalogRepair(this IServiceCollection services) =>
+        services.AddSingleton<CatalogRepair>().AddHostedService(provider => provider.GetRequiredService<CatalogRepair>());
 
     /// <summary>
     /// Times after which a silo that died is given up. The defaults, three probes ten seconds apart and calls that wait thirty, keep callers of a killed silo waiting for half a minute.

@@ -50,6 +50,14 @@ public interface IItemShardGrain : IGrainWithIntegerKey
     [Alias("Ids")]
     Task<string[]> IdsAsync();
 
+    /// <summary>The digests of the shard's items that are not empty.</summary>
+    [Alias("Digests")]
+    Task<ShardDigest[]> DigestsAsync();
+
+    /// <summary>The items of one digest, with their versions.</summary>
+    [Alias("Versions")]
+    Task<ShardVersions> VersionsAsync(int digest);
+
     /// <summary>Number of items.</summary>
     [Alias("Size")]
     Task<long> CountItemsAsync();

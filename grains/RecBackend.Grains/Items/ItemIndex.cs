@@ -1,3 +1,6 @@
+using System.Text;
+using RecBackend.Core;
+using RecBackend.Core.Catalog;
 using RecBackend.Core.Items;
 
 namespace RecBackend.Grains.Items;
@@ -36,10 +39,18 @@ internal sealed class ItemIndex
     private readonly Dictionary<string, IndexedItem> _items = new(StringComparer.Ordinal);
     private readonly Dictionary<string, long> _deleted = new(StringComparer.Ordinal);
     private readonly Dictionary<long, int> _live = [];
+    private readonly CatalogDigest[] _digests = new CatalogDigest[ItemCatalog.DigestShards];
 
     public int Count => _items.Count;
 
     public IReadOnlyDictionary<string, IndexedItem> Items => _items;
+
+    /// <summary>Count and hash of (ID, version) of the items, by the shards that catalogues tell apart.</summary>
+    public IReadOnlyList<CatalogDigest> Digests => _digests;
+
+    /// <summary>The items of one digest, with their versions.</summary>
+    public IEnumerable<KeyValuePair<string, long>> VersionsOf(int digest) =>
+        _items.Where(item => DigestOf(item.Key) == digest).Select(item => KeyValuePair.Create(item.Key, item.Value.Version));
 
     public IndexedItem? Find(string id) => _items.GetValueOrDefault(id);
 
@@ -79,6 +90,7 @@ internal sealed class ItemIndex
             (item.CountersVersion, item.Counters) = (entry.Version, counters.ToCounters());
         }
 
+        Digest(entry.Id, item.Version, Math.Max(item.Version, entry.Version));
         item.Version = Math.Max(item.Version, entry.Version);
     }
 
@@ -115,8 +127,25 @@ internal sealed class ItemIndex
         }
 
         _items.Remove(entry.Id);
+        Digest(entry.Id, item.Version, 0);
         Forget(item.ContentVersion == 0 ? null : item.Content);
         Forget(item.RepresentationsVersion == 0 ? null : item.Representations);
+    }
+
+    /// <summary>Replaces an item's version in its digest; 0 = the item is not there.</summary>
+    private void Digest(string id, long before, long after)
+    {
+        Span<byte> utf8 = stackalloc byte[EntityId.MaxBytes];
+        var key = utf8[..Encoding.UTF8.GetBytes(id, utf8)];
+        ref var digest = ref _digests[CatalogDigest.ShardOf(key)];
+        digest = before == 0 ? digest : digest.Without(key, before);
+        digest = after == 0 ? digest : digest.With(key, after);
+    }
+
+    private static int DigestOf(string id)
+    {
+        Span<byte> utf8 = stackalloc byte[EntityId.MaxBytes];
+        return CatalogDigest.ShardOf(utf8[..Encoding.UTF8.GetBytes(id, utf8)]);
     }
 
     private void Move(Place? from, Place to)

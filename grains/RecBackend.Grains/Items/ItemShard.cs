@@ -1,3 +1,4 @@
+using RecBackend.Core.Catalog;
 using RecBackend.Core.Items;
 using RecBackend.Core.Storage;
 using RecBackend.Grains.Counting;
@@ -65,6 +66,12 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
             Apply(_next, segment);
         }
     }
+
+    /// <summary>See <see cref="ItemIndex.Digests"/>.</summary>
+    public IReadOnlyList<CatalogDigest> Digests => _index.Digests;
+
+    /// <summary>The items of one digest with their versions, and the version below which every other one is deleted.</summary>
+    public (KeyValuePair<string, long>[] Items, long Version) VersionsOf(int digest) => ([.. _index.VersionsOf(digest)], _version);
 
     public bool Exists(string id) => _index.Find(id) is not null;
 

@@ -44,6 +44,15 @@ internal sealed class ItemShardGrain : Grain, IItemShardGrain
 
     public Task<string[]> IdsAsync() => Task.FromResult(_shard.Ids.ToArray());
 
+    public Task<ShardDigest[]> DigestsAsync() =>
+        Task.FromResult(_shard.Digests.Index().Where(one => one.Item.Count > 0).Select(one => new ShardDigest(one.Index, one.Item.Count, one.Item.Hash)).ToArray());
+
+    public Task<ShardVersions> VersionsAsync(int digest)
+    {
+        var (items, version) = _shard.VersionsOf(digest);
+        return Task.FromResult(new ShardVersions { Ids = [.. items.Select(item => item.Key)], Versions = [.. items.Select(item => item.Value)], Version = version });
+    }
+
     public Task<long> CountItemsAsync() => Task.FromResult((long)_shard.Count);
 
     /// <summary>A shard that has failed knows no more what is stored: the next activation reads it.</summary>

@@ -36,6 +36,12 @@ internal sealed class EntryTable
         }
     }
 
+    /// <summary>The ID of an entry by its number, 0 to <see cref="Count"/>.</summary>
+    public ReadOnlySpan<byte> IdAt(int number) => IdOf(in At(number));
+
+    /// <summary>An entry by its number, 0 to <see cref="Count"/>.</summary>
+    public ref readonly Entry EntryAt(int number) => ref At(number);
+
     /// <summary>Number of entries.</summary>
     public int Count { get; private set; }
 

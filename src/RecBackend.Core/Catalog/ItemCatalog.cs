@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Text;
 using RecBackend.Core.Features;
 using RecBackend.Core.Items;
 using RecBackend.Core.Models;
@@ -280,6 +281,26 @@ public sealed class ItemCatalog
         }
     }
 
+    /// <summary>The items that <see cref="Digest"/> of the shard is of, with their versions.</summary>
+    /// <param name="shard">From 0 to <see cref="DigestShards"/>.</param>
+    public Dictionary<string, long> Versions(int shard)
+    {
+        var versions = new Dictionary<string, long>(StringComparer.Ordinal);
+        lock (_writing)
+        {
+            for (var number = 0; number < _entries.Count; number++)
+            {
+                ref readonly var entry = ref _entries.EntryAt(number);
+                if (entry.Row != Entry.NoRow && CatalogDigest.ShardOf(_entries.IdAt(number)) == shard)
+                {
+                    versions.Add(Encoding.UTF8.GetString(_entries.IdAt(number)), entry.Version);
+                }
+            }
+        }
+
+        return versions;
+    }
+
     /// <summary>
     /// Hashes a block of candidates and brings near what their look-up will read. Cell, entry, ID and row hang on each other, and each lies somewhere else: one candidate after the other
     /// would wait for main memory four times each; here the waits of a block go on at the same time.
@@ -395,16 +416,30 @@ public sealed class ItemCatalog
             return;
         }
 
-        var hash = IdHash.Stable(id);
-        ref var digest = ref _digests[hash % DigestShards];
-        digest = new(digest.Count + by, digest.Hash ^ IdHash.Mix(hash, (ulong)entry.Version));
+        ref var digest = ref _digests[CatalogDigest.ShardOf(id)];
+        digest = by > 0 ? digest.With(id, entry.Version) : digest.Without(id, entry.Version);
     }
 }
 
 /// <summary>Count and hash of a set of (ID, version).</summary>
 /// <param name="Count">How many.</param>
 /// <param name="Hash">XOR of their hashes, the same in every process.</param>
-public readonly record struct CatalogDigest(int Count, ulong Hash);
+public readonly record struct CatalogDigest(int Count, ulong Hash)
+{
+    /// <summary>The digest of this set and one more.</summary>
+    /// <param name="id">The ID in UTF-8.</param>
+    /// <param name="version">Its version.</param>
+    public CatalogDigest With(ReadOnlySpan<byte> id, long version) => new(Count + 1, Hash ^ IdHash.Mix(IdHash.Stable(id), (ulong)version));
+
+    /// <summary>The digest of this set without one of it.</summary>
+    public CatalogDigest Without(ReadOnlySpan<byte> id, long version) => new(Count - 1, Hash ^ IdHash.Mix(IdHash.Stable(id), (ulong)version));
+
+    /// <summary>The digest of two sets that share no ID.</summary>
+    public CatalogDigest And(CatalogDigest other) => new(Count + other.Count, Hash ^ other.Hash);
+
+    /// <summary>The shard of <see cref="ItemCatalog.DigestShards"/> that an ID belongs to.</summary>
+    public static int ShardOf(ReadOnlySpan<byte> id) => (int)(IdHash.Stable(id) % ItemCatalog.DigestShards);
+}
 
 /// <summary>Form in which a catalogue keeps ID embeddings and representations.</summary>
 public enum RowPrecision

@@ -2,11 +2,13 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Orleans.Configuration;
+using RecBackend.Core.Catalog;
 using RecBackend.Core.Items;
 using RecBackend.Core.Users;
 using RecBackend.Engine.Contract;
 using RecBackend.Grains.Counting;
 using RecBackend.Grains.Hosting;
+using RecBackend.Grains.Items;
 using StackExchange.Redis;
 
 namespace RecBackend.Cluster.Tests.Hosting;
@@ -35,6 +37,21 @@ internal sealed class TestCluster : IAsyncDisposable
 
     /// <summary>Waits until the items have counted all acknowledged events.</summary>
     public Task SettleAsync() => Task.WhenAll(Silos.Select(silo => silo.GetRequiredService<ItemCounter>().FlushAsync()));
+
+    /// <summary>The digests of all items, as their shards have them.</summary>
+    public async Task<CatalogDigest[]> DigestsAsync()
+    {
+        var truth = new CatalogDigest[ItemCatalog.DigestShards];
+        foreach (var shard in Silos[0].GetRequiredService<ItemShards>().All)
+        {
+            foreach (var digest in await shard.DigestsAsync())
+            {
+                truth[digest.Digest] = truth[digest.Digest].And(new(digest.Count, digest.Hash));
+            }
+        }
+
+        return truth;
+    }
 
     public async ValueTask DisposeAsync()
     {

@@ -1,0 +1,76 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging.Abstractions;
+using RecBackend.Cluster.Tests.Hosting;
+using RecBackend.Core.Catalog;
+using RecBackend.Core.Items;
+using RecBackend.Core.Jobs;
+using RecBackend.Core.Models;
+using RecBackend.Core.Users;
+using RecBackend.Engine.Contract;
+using RecBackend.Grains.Catalog;
+using RecBackend.Grains.Items;
+
+namespace RecBackend.Cluster.Tests.Catalog;
+
+[Collection(BackingCollection.Name)]
+public sealed class CatalogRepairTests(Backing backing)
+{
+    [Fact]
+    public async Task Replica_that_misses_every_message_comes_to_the_items_versions()
+    {
+        await using var cluster = await TestCluster.StartAsync(backing, $"t{Guid.NewGuid():n}", silos: 2, new ManualClock());
+        var (users, items, _) = cluster.PortsOf(0);
+
+        // Nobody publishes to this feed but the repair.
+        var feed = new ReplicaFeed(NullLogger<ReplicaFeed>.Instance);
+        await using var models = new ModelDirectory(new NoBundles(), items, feed, new ModelDirectoryOptions());
+        await models.StartAsync(new JobProgress(), default);
+        var repair = new CatalogRepair(cluster.Silos[1].GetRequiredService<ItemShards>(), models, feed, NullLogger<CatalogRepair>.Instance);
+
+        await items.UpsertAsync([.. Enumerable.Range(0, 500).Select(i => new ItemUpsert($"i{i}", new ItemContent { Title = "x" }, null))], default);
+        Assert.Equal(500, await repair.RunAsync(default));
+        Assert.Equal(500, models.Status.Items);
+        Assert.Equal(0, await repair.RunAsync(default));
+
+        await items.DeleteAsync(["i1", "i2"], default);
+        await items.UpsertAsync([new("i3", new ItemContent { Title = "y" }, null), new("new", new ItemContent(), null)], default);
+        await users.AppendAsync([new("e", InteractionEvent.Click, "u", "i4", 1, null)], default);
+        await cluster.SettleAsync();
+        Assert.Equal(5, await repair.RunAsync(default));
+        Assert.Equal(499, models.Status.Items);
+        using var lease = models.Lease();
+        var digests = await cluster.DigestsAsync();
+        Assert.Equal(digests, Enumerable.Range(0, ItemCatalog.DigestShards).Select(lease.Catalog.Digest));
+    }
+
+    [Fact]
+    public async Task Write_is_in_the_catalogue_of_every_silo_when_its_call_returns()
+    {
+        await using var cluster = await TestCluster.StartAsync(backing, $"t{Guid.NewGuid():n}", silos: 3, new ManualClock());
+        var directories = cluster.Silos.Select((silo, place) => new ModelDirectory(new NoBundles(), cluster.PortsOf(place).Items, cluster.PortsOf(place).Changes, new ModelDirectoryOptions())).ToList();
+        await Task.WhenAll(directories.Select(directory => directory.StartAsync(new JobProgress(), default)));
+        for (var i = 0; i < 200; i++)
+        {
+            await cluster.PortsOf(i % 3).Items.UpsertAsync([new($"i{i}", new ItemContent(), null)], default);
+            Assert.All(directories, directory => Assert.Equal(i + 1, directory.Status.Items));
+        }
+
+        foreach (var directory in directories)
+        {
+            await directory.DisposeAsync();
+        }
+    }
+
+    private sealed class NoBundles : IBundleStore
+    {
+        public IReadOnlyList<BundleSummary> List() => [];
+
+        public ValueTask<BundleSummary> AddAsync(Stream zip, CancellationToken cancellation) => throw new NotSupportedException();
+
+        public ValueTask<IModel> LoadAsync(string version, CancellationToken cancellation) => throw new NotSupportedException();
+
+        public ActiveVersions ReadActive() => new(null, null);
+
+        public void WriteActive(ActiveVersions versions) => throw new NotSupportedException();
+    }
+}

@@ -10,6 +10,7 @@ using RecBackend.Http.Cluster;
 using RecBackend.Http.Embeddings;
 using RecBackend.Http.Events;
 using RecBackend.Http.Health;
+using RecBackend.Http.Hosting;
 using RecBackend.Http.Items;
 using RecBackend.Http.Jobs;
 using RecBackend.Http.Metrics;
@@ -35,6 +36,7 @@ public static class RecBackendHttp
         services.TryAddSingleton<IClusterView, SingleHost>();
         return services
             .AddSingleton(options)
+            .AddDrain()
             .AddSingleton<EngineStart>()
             .AddSingleton(limits)
             .AddApiKeys(configuration, new ApiKeyPolicy(options.Development))

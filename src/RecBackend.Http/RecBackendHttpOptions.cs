@@ -12,6 +12,12 @@ public sealed record RecBackendHttpOptions
     /// <summary>Folder for uploads that are being checked; of the same disk as the state, because they are of its size.</summary>
     public string TemporaryFolder { get; init; } = Path.GetTempPath();
 
+    /// <summary>Base URL under which a gateway reaches this host, as <c>GET /v1/cluster</c> tells it.</summary>
+    public Uri? Address { get; init; }
+
+    /// <summary>How long a host that was told to stop goes on serving, unless <c>RecBackend:DrainSeconds</c> says otherwise: so long it takes those who send to it to learn that they should not.</summary>
+    public TimeSpan Drain { get; init; }
+
     /// <summary>A new file that is gone when it is closed, or when the process ends, however it ends.</summary>
     /// <exception cref="StorageException">It cannot be made.</exception>
     internal FileStream OpenTemporaryFile()

@@ -16,7 +16,7 @@ internal static class ServerHost
         // Settings beside the program, not of whatever folder it was started in.
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
         var options = ServerOptions.Read(builder.Configuration);
-        var http = new RecBackendHttpOptions { Development = options.Development, TemporaryFolder = Path.Combine(options.State, "incoming") };
+        var http = new RecBackendHttpOptions { Development = options.Development, Address = options.Address, TemporaryFolder = Path.Combine(options.State, "incoming") };
         builder.Services.AddRecBackendHttp(builder.Configuration, http);
         builder.Logging.UseOneLineConsole();
         builder.WebHost.ConfigureKestrel(ConfigureKestrel);

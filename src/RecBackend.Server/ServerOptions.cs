@@ -4,12 +4,12 @@ using RecBackend.Scoring;
 
 namespace RecBackend.Server;
 
-/// <summary>The section <c>RecBackend</c>, but for <c>Keys</c> and <c>Limits</c>, which the endpoints read.</summary>
+/// <summary>The section <c>RecBackend</c>, but for <c>Keys</c>, <c>Limits</c> and <c>DrainSeconds</c>, which the endpoints read.</summary>
 internal sealed record ServerOptions
 {
     private const string Section = "RecBackend";
 
-    private static readonly string[] KnownKeys = ["State", "Development", "Bundle", "Keys", "Limits", "Scoring", "Catalog", "Users"];
+    private static readonly string[] KnownKeys = ["State", "Development", "Bundle", "Keys", "Limits", "Scoring", "Catalog", "Users", "Cluster", "DrainSeconds"];
 
     /// <summary>Folder of everything that is kept: users, items, bundles.</summary>
     public required string State { get; init; }
@@ -19,6 +19,9 @@ internal sealed record ServerOptions
 
     /// <summary>A bundle, as folder or zip, to add and activate at start, unless it is the one that was configured at the last start: activations and rollbacks by calls outlive a restart.</summary>
     public string? Bundle { get; init; }
+
+    /// <summary>Base URL under which a gateway reaches this host: <c>Cluster:Address</c>.</summary>
+    public Uri? Address { get; init; }
 
     /// <summary>Form of the catalogue's rows.</summary>
     public RowPrecision Precision { get; init; }
@@ -49,6 +52,7 @@ internal sealed record ServerOptions
                 : throw new ConfigurationException($"{Section}:State", "is missing: the folder for users, items and bundles."),
             Development = Read(section, "Development", false),
             Bundle = section["Bundle"] is { Length: > 0 } bundle ? Existing(bundle) : null,
+            Address = ReadAddress(section.GetSection("Cluster")),
             Precision = Read(section, "Catalog:Precision", RowPrecision.Single),
             UserCacheMiB = Read(section, "Users:CacheMiB", 512) is var cache and >= 1
                 ? cache
@@ -78,6 +82,24 @@ internal sealed record ServerOptions
         File.Exists(bundle) || Directory.Exists(bundle)
             ? Path.GetFullPath(bundle)
             : throw new ConfigurationException($"{Section}:Bundle", $"is '{bundle}', where there is neither a folder nor a zip.");
+
+    // The other keys of the section are a silo's: here they would promise a cluster and do nothing.
+    private static Uri? ReadAddress(IConfigurationSection section)
+    {
+        if (section.GetChildren().FirstOrDefault(child => !child.Key.Equals("Address", StringComparison.OrdinalIgnoreCase)) is { } other)
+        {
+            throw new ConfigurationException(other.Path, "is not a key of this host, which is a cluster of its own; known is Address.");
+        }
+
+        if (section["Address"] is not { Length: > 0 } given)
+        {
+            return null;
+        }
+
+        return Uri.TryCreate(given, UriKind.Absolute, out var address) && address.Scheme is "http" or "https"
+            ? address
+            : throw new ConfigurationException($"{section.Path}:Address", $"is '{given}', which is no URL of a host.");
+    }
 
     private static ScoringOptions ReadScoring(IConfigurationSection section)
     {

@@ -12,6 +12,10 @@ public sealed class StartTests
     [InlineData("RecBackend:Limits:Candidats", "5")]
     [InlineData("RecBackend:Keys:0:Hash", "nonsense")]
     [InlineData("RecBackend:Stat", "x")]
+    [InlineData("RecBackend:DrainSeconds", "-1")]
+    [InlineData("RecBackend:DrainSeconds", "soon")]
+    [InlineData("RecBackend:Cluster:Address", "nowhere")]
+    [InlineData("RecBackend:Cluster:Redis", "localhost")]
     [InlineData("RecBackend:Bundle", "nowhere.zip")]
     public async Task Wrong_setting_ends_the_start_with_one_line_that_names_it(string key, string value)
     {

@@ -1,11 +1,12 @@
 using RecBackend.Core.Models;
+using RecBackend.Http.Hosting;
 
 namespace RecBackend.Http.Cluster;
 
 /// <summary>A cluster of one process.</summary>
-public sealed class SingleHost(ModelDirectory models) : IClusterView
+public sealed class SingleHost(ModelDirectory models, RecBackendHttpOptions options, HostDrain drain) : IClusterView
 {
-    private static readonly string[] AllRoles = ["storage", "scoring"];
+    private static readonly string[] AllRoles = [SiloRoles.Entity, SiloRoles.Scoring];
 
     /// <inheritdoc/>
     public ValueTask<ClusterReply> ReadAsync(CancellationToken cancellation)
@@ -16,8 +17,10 @@ public sealed class SingleHost(ModelDirectory models) : IClusterView
             new SiloReply
             {
                 Name = Environment.MachineName,
+                Address = options.Address?.ToString().TrimEnd('/'),
                 Roles = AllRoles,
                 Ready = status.Ready && status.Active is not null,
+                Draining = drain.IsUnderWay,
                 Model = status.Active,
                 Items = status.Items,
                 CatalogVersion = status.CatalogVersion,

@@ -1,11 +1,12 @@
 using Microsoft.AspNetCore.Http;
 using RecBackend.Core.Models;
+using RecBackend.Http.Hosting;
 using RecBackend.Http.Wire;
 
 namespace RecBackend.Http.Health;
 
 /// <summary>Whether a host is well.</summary>
-/// <param name="Status"><c>live</c>, <c>ready</c> or <c>not_ready</c>.</param>
+/// <param name="Status"><c>live</c>, <c>ready</c>, <c>not_ready</c>, or <c>draining</c> when it was told to stop.</param>
 /// <param name="Missing">What a ready host would have: <c>catalog</c> while it is filled, <c>bundle</c> without an active one.</param>
 /// <param name="Detail">In words.</param>
 /// <param name="Model">Version of the active bundle.</param>
@@ -13,7 +14,7 @@ namespace RecBackend.Http.Health;
 public sealed record HealthReply(string Status, IReadOnlyList<string>? Missing = null, string? Detail = null, string? Model = null, int? Items = null);
 
 /// <summary><c>/healthz</c>.</summary>
-internal sealed class HealthEndpoint(ModelDirectory models)
+internal sealed class HealthEndpoint(ModelDirectory models, HostDrain drain)
 {
     private static readonly HealthReply Live = new("live");
 
@@ -22,6 +23,12 @@ internal sealed class HealthEndpoint(ModelDirectory models)
     public Task ReadyAsync(HttpContext context)
     {
         var status = models.Status;
+        if (drain.IsUnderWay)
+        {
+            var draining = new HealthReply("draining", Detail: "The host was told to stop: it serves what still comes, and wants no more.", Model: status.Active, Items: status.Items);
+            return JsonBody.WriteAsync(context, draining, WireJson.Default.HealthReply, StatusCodes.Status503ServiceUnavailable);
+        }
+
         var missing = new List<string>();
         if (!status.Ready)
         {

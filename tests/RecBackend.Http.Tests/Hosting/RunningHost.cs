@@ -34,6 +34,11 @@ internal sealed record HostSettings
     public Func<IRanker, IRanker> Ranker { get; init; } = ranker => ranker;
 
     public string Url { get; init; } = "http://127.0.0.1:0";
+
+    public Uri? PublicAddress { get; init; }
+
+    /// <summary>The clock of the endpoints; the engine keeps to the system's.</summary>
+    public TimeProvider Clock { get; init; } = TimeProvider.System;
 }
 
 /// <summary>The API over real Kestrel, the real embedded engine and the tiny bundle, on a free port.</summary>
@@ -129,8 +134,10 @@ internal sealed class RunningHost : IAsyncDisposable
         builder.Configuration.AddInMemoryCollection([new("RecBackend:Limits:RankTimeoutMs", "30000")]);
         builder.Configuration.AddInMemoryCollection(settings.Configuration);
         builder.WebHost.UseUrls(settings.Url);
+        var options = new RecBackendHttpOptions { Development = settings.Development, TemporaryFolder = Path.Combine(_state.FullName, "incoming"), Address = settings.PublicAddress };
         builder.Services
-            .AddRecBackendHttp(builder.Configuration, new RecBackendHttpOptions { Development = settings.Development, TemporaryFolder = Path.Combine(_state.FullName, "incoming") })
+            .AddSingleton(settings.Clock)
+            .AddRecBackendHttp(builder.Configuration, options)
             .AddSingleton(engine.Users).AddSingleton(engine.Items).AddSingleton<IBundleStore>(bundles).AddSingleton(models).AddSingleton(jobs).AddSingleton(writer)
             .AddSingleton(settings.Ranker(new RankingPipeline(models, engine.Users, clock)));
         App = builder.Build();

@@ -14,6 +14,9 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
     /// <summary>A write that has so many bytes leaves what waits to the next.</summary>
     private const int SegmentBytes = 4 << 20;
 
+    /// <summary>Segments that a load reads at once.</summary>
+    private const int ReadAhead = 8;
+
     /// <summary>Log segments after which they are merged: what a restart has to read one by one.</summary>
     private const int MergeAfter = 64;
 
@@ -48,7 +51,7 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
         await segments.ReadManifestAsync();
         if (segments.Manifest.Shards == 0)
         {
-            segments.Manifest.Shards = shards;
+            await segments.WriteManifestAsync(new() { Shards = shards });
         }
         else if (segments.Manifest.Shards != shards)
         {
@@ -56,16 +59,30 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
                 StorageException.Unreadable, $"The stored items are spread over {segments.Manifest.Shards} shards and this silo is set to {shards}; set it to {segments.Manifest.Shards}.");
         }
 
-        foreach (var merged in segments.Manifest.Merged)
+        foreach (var page in segments.Manifest.Merged.Chunk(ReadAhead))
         {
-            Apply(merged, await segments.ReadAsync(merged) ?? throw new StorageException(StorageException.Unreadable, $"The merged segment {-merged} of a shard of items is missing."));
+            foreach (var (number, segment) in page.Zip(await ReadSegmentsAsync(page)))
+            {
+                Apply(number, segment ?? throw new StorageException(StorageException.Unreadable, $"The merged segment {-number} of a shard of items is missing."));
+            }
         }
 
-        for (_next = segments.Manifest.Tail; await segments.ReadAsync(_next) is { } segment; _next++)
+        // The log ends where a segment is missing.
+        for (_next = segments.Manifest.Tail; ;)
         {
-            Apply(_next, segment);
+            foreach (var segment in await ReadSegmentsAsync([.. Enumerable.Range(0, ReadAhead).Select(ahead => _next + ahead)]))
+            {
+                if (segment is null)
+                {
+                    return;
+                }
+
+                Apply(_next++, segment);
+            }
         }
     }
+
+    private Task<ItemSegment?[]> ReadSegmentsAsync(long[] numbers) => Task.WhenAll(numbers.Select(number => segments.ReadAsync(number).AsTask()));
 
     /// <summary>See <see cref="ItemIndex.Digests"/>.</summary>
     public IReadOnlyList<CatalogDigest> Digests => _index.Digests;

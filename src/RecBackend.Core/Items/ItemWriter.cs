@@ -22,8 +22,11 @@ public sealed record WriteReceipt(int Stored, IReadOnlyList<RejectedEntry> Rejec
 /// <summary>The way of items into an engine: checks content, computes representations with the active bundle, stores both. One bad entry does not stop the others.</summary>
 public sealed class ItemWriter(IItemDirectory items, ModelDirectory models, ItemLimits limits)
 {
-    // Large enough for a store to group its commits, small enough to give others a turn at the encoder.
+    // Small enough to give others a turn at the encoder.
     private const int Batch = 32;
+
+    // Large enough for a store that spreads items over many places to write more than one at each.
+    private const int StoreBatch = 256;
 
     private readonly RepresentationWriter _representations = new(items);
 
@@ -36,7 +39,7 @@ public sealed class ItemWriter(IItemDirectory items, ModelDirectory models, Item
     public async ValueTask<WriteReceipt> UpsertAsync(IReadOnlyList<ItemWrite> writes, CancellationToken cancellation)
     {
         var rejected = new List<RejectedEntry>();
-        var stored = 0;
+        var upserts = new List<ItemUpsert>();
         using var lease = models.Lease();
         var model = lease.Serving?.Model;
         foreach (var batch in writes.Index().Chunk(Batch))
@@ -54,12 +57,25 @@ public sealed class ItemWriter(IItemDirectory items, ModelDirectory models, Item
                 }
             }
 
-            await StoreAsync(accepted, model, cancellation);
-            stored += accepted.Count;
+            upserts.AddRange(await EncodeAsync(accepted, model, cancellation));
+            if (upserts.Count >= StoreBatch)
+            {
+                await StoreAsync();
+            }
         }
 
+        await StoreAsync();
         await models.CatchUpAsync(model?.Layout.Version, cancellation);
-        return new(stored, rejected);
+        return new(writes.Count - rejected.Count, rejected);
+
+        async Task StoreAsync()
+        {
+            if (upserts.Count > 0)
+            {
+                await items.UpsertAsync(upserts, cancellation);
+                upserts.Clear();
+            }
+        }
 
         async ValueTask<ContentProblem?> CheckAsync(ItemContent content) => model is null ? null : await model.CheckAsync(content, cancellation);
     }
@@ -134,26 +150,18 @@ public sealed class ItemWriter(IItemDirectory items, ModelDirectory models, Item
         }
     }
 
-    private async Task StoreAsync(List<ItemWrite> writes, IModel? model, CancellationToken cancellation)
+    private static async Task<IEnumerable<ItemUpsert>> EncodeAsync(List<ItemWrite> writes, IModel? model, CancellationToken cancellation)
     {
-        if (writes.Count == 0)
+        if (model is null || writes.Count == 0)
         {
-            return;
+            return writes.Select(write => new ItemUpsert(write.Id, write.Content, null));
         }
 
-        var width = model?.Layout.Representation ?? 0;
+        var width = model.Layout.Representation;
         var vectors = new float[writes.Count * width];
-        if (model is not null)
-        {
-            await model.EncodeItemsAsync([.. writes.Select(write => write.Content)], vectors, cancellation);
-        }
-
-        await items.UpsertAsync([.. writes.Select(Upsert)], cancellation);
-
-        ItemUpsert Upsert(ItemWrite write, int place) => new(
-            write.Id,
-            write.Content,
-            model is null ? null : new(model.Layout.Version, vectors.AsSpan(place * width, width).ToArray(), RepresentationSource.Computed));
+        await model.EncodeItemsAsync([.. writes.Select(write => write.Content)], vectors, cancellation);
+        return writes.Select((write, place) => new ItemUpsert(
+            write.Id, write.Content, new(model.Layout.Version, vectors.AsSpan(place * width, width).ToArray(), RepresentationSource.Computed)));
     }
 
     private ContentProblem? Check(EmbeddingWrite write, string? bundle)

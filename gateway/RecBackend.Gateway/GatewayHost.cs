@@ -1,3 +1,4 @@
+using RecBackend.Gateway.Cluster;
 using RecBackend.Gateway.Health;
 using RecBackend.Gateway.Problems;
 using RecBackend.Gateway.Routing;
@@ -35,8 +36,8 @@ internal static class GatewayHost
             .AddRequestTimeouts()
             .AddSingleton<GatewayHealth>()
             .Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(30))
-            .Configure<TransportFailureRateHealthPolicyOptions>(DestinationHealth.Configure)
-            .Configure<ConsecutiveFailuresHealthPolicyOptions>(DestinationHealth.Configure);
+            .AddSingleton<IActiveHealthCheckPolicy, ProbeVerdictPolicy>()
+            .Configure<TransportFailureRateHealthPolicyOptions>(DestinationHealth.Configure);
         AddProxy(services, configuration, limits);
 
         var app = builder.Build();
@@ -55,7 +56,7 @@ internal static class GatewayHost
         app.MapReverseProxy(proxy =>
         {
             proxy.UseMiddleware<RankTimeoutMiddleware>();
-            proxy.UseMiddleware<ConnectRetryMiddleware>();
+            proxy.UseMiddleware<RetryMiddleware>();
             proxy.UseLoadBalancing();
             proxy.UsePassiveHealthChecks();
             proxy.UseMiddleware<SilentHostMiddleware>();
@@ -68,6 +69,16 @@ internal static class GatewayHost
         var proxy = services.AddReverseProxy()
             .ConfigureHttpClient((_, handler) => ProxyConnections.Configure(handler))
             .AddTransforms<ExactPathTransform>();
+        if (ClusterOptions.Read(configuration) is { } cluster)
+        {
+            services
+                .AddSingleton(cluster)
+                .AddSingleton<FollowedCluster>()
+                .AddSingleton<IProxyConfigProvider>(provider => provider.GetRequiredService<FollowedCluster>())
+                .AddHostedService<ClusterPoll>();
+            return;
+        }
+
         var own = configuration.GetSection("ReverseProxy");
         if (own.Exists())
         {

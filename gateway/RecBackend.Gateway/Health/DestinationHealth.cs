@@ -12,10 +12,10 @@ internal static class DestinationHealth
         Active = new ActiveHealthCheckConfig
         {
             Enabled = true,
-            Policy = HealthCheckConstants.ActivePolicy.ConsecutiveFailures,
+            Policy = ProbeVerdictPolicy.PolicyName,
             Path = "/healthz/ready",
 
-            // With two failures in a row, a host that hangs is out after 2 to 3 s, and one that restarted is in after 1 s at most. A probe costs a host microseconds.
+            // With two lost probes in a row, a host that hangs is out after 2 to 3 s; one that says that it drains is out after 1 s, and one that restarted is in. A probe costs a host microseconds.
             Interval = TimeSpan.FromSeconds(1),
 
             // Ten times what the slowest answer should take: a collection pause is no failure, a hung process is.
@@ -41,7 +41,4 @@ internal static class DestinationHealth
         options.MinimalTotalCountThreshold = 5;
         options.DefaultFailureRateLimit = 0.5;
     }
-
-    /// <summary>One lost probe is chance, two are a host that does not answer.</summary>
-    public static void Configure(ConsecutiveFailuresHealthPolicyOptions options) => options.DefaultThreshold = 2;
 }

@@ -16,7 +16,10 @@ internal sealed class GatewayHealth(IProxyStateLookup proxy)
             .SelectMany(cluster => cluster.Destinations.Values)
             .DistinctBy(host => host.DestinationId)
             .ToList();
-        var ready = hosts.Any(IsReady);
+
+        // A host that only holds users and items ranks nothing. An operator's own configuration may have no cluster of this name.
+        var ranking = proxy.TryGetCluster(ApiClusters.Rank, out var rank) ? rank.Destinations.Values : hosts;
+        var ready = ranking.Any(IsReady);
         return Results.Json(
             new { status = ready ? "ready" : "not_ready", hosts = hosts.ToDictionary(host => host.DestinationId, Words) },
             statusCode: ready ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable);

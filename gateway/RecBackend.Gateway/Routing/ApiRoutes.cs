@@ -15,6 +15,9 @@ internal static class ApiRoutes
     /// <summary>Name of the metadata entry that holds the milliseconds of a ranking, as <see cref="RankTimeoutMiddleware"/> reads them.</summary>
     public const string RankTimeoutKey = "RankTimeoutMs";
 
+    /// <summary>Name of the metadata entry of a route whose calls may be made twice, as <see cref="RetryMiddleware"/> reads it.</summary>
+    public const string RepeatableKey = "Repeatable";
+
     // What one entry, or a read, may take: it is made of milliseconds, and waits for a disk at worst.
     private const int EntrySeconds = 15;
 
@@ -28,17 +31,18 @@ internal static class ApiRoutes
         return
         [
             Rank(rank, limits.RankBody),
-            Route("item-read", "/v1/items/{id}", ["GET"], ApiScope.Rank | ApiScope.Ingest, ApiScope.Ingest, EntrySeconds, limits.Body),
-            Route("item", "/v1/items/{id}", ["PUT", "DELETE"], ApiScope.Ingest, ApiScope.Ingest, EntrySeconds, limits.Body),
-            Route("item-embedding", "/v1/items/{id}/embedding", ["PUT"], ApiScope.Ingest, ApiScope.Ingest, EntrySeconds, limits.Body),
-            Route("user", "/v1/users/{id}", ["GET", "PUT"], ApiScope.Ingest, ApiScope.Ingest, EntrySeconds, limits.Body),
-            Route("user-erasure", "/v1/users/{id}", ["DELETE"], ApiScope.Admin, ApiScope.Admin, EntrySeconds, limits.Body),
-            Route("events", "/v1/events", ["POST"], ApiScope.Ingest, ApiScope.Ingest, BulkSeconds, limits.Stream),
-            Route("item-batch", "/v1/items/batch", ["POST"], ApiScope.Ingest, ApiScope.Ingest, BulkSeconds, limits.Stream),
-            Route("user-batch", "/v1/users/batch", ["POST"], ApiScope.Ingest, ApiScope.Ingest, BulkSeconds, limits.Stream),
-            Route("embeddings", "/v1/embeddings", ["POST"], ApiScope.Ingest, ApiScope.Ingest, BulkSeconds, limits.Stream),
-            Route("admin", "/v1/{area:regex(^(warm|jobs|models|cluster)$)}/{**rest}", null, ApiScope.Admin, ApiScope.Admin, BulkSeconds, limits.Stream),
-            Route("openapi", "/openapi/{document}", ["GET"], ApiScopes.Any, ApiScope.Admin, EntrySeconds, limits.Body),
+            Repeatable(Route("item-read", "/v1/items/{id}", ["GET"], ApiScope.Rank | ApiScope.Ingest, ApiScope.Ingest, EntrySeconds, limits.Body, ApiClusters.Entity)),
+            Repeatable(Route("item", "/v1/items/{id}", ["PUT"], ApiScope.Ingest, ApiScope.Ingest, EntrySeconds, limits.Body, ApiClusters.Model)),
+            Repeatable(Route("item-deletion", "/v1/items/{id}", ["DELETE"], ApiScope.Ingest, ApiScope.Ingest, EntrySeconds, limits.Body, ApiClusters.Entity)),
+            Repeatable(Route("item-embedding", "/v1/items/{id}/embedding", ["PUT"], ApiScope.Ingest, ApiScope.Ingest, EntrySeconds, limits.Body, ApiClusters.Model)),
+            Repeatable(Route("user", "/v1/users/{id}", ["GET", "PUT"], ApiScope.Ingest, ApiScope.Ingest, EntrySeconds, limits.Body, ApiClusters.Entity)),
+            Repeatable(Route("user-erasure", "/v1/users/{id}", ["DELETE"], ApiScope.Admin, ApiScope.Admin, EntrySeconds, limits.Body, ApiClusters.Entity)),
+            Repeatable(Route("events", "/v1/events", ["POST"], ApiScope.Ingest, ApiScope.Ingest, BulkSeconds, limits.Stream, ApiClusters.Model)),
+            Repeatable(Route("item-batch", "/v1/items/batch", ["POST"], ApiScope.Ingest, ApiScope.Ingest, BulkSeconds, limits.Stream, ApiClusters.Model)),
+            Repeatable(Route("user-batch", "/v1/users/batch", ["POST"], ApiScope.Ingest, ApiScope.Ingest, BulkSeconds, limits.Stream, ApiClusters.Entity)),
+            Repeatable(Route("embeddings", "/v1/embeddings", ["POST"], ApiScope.Ingest, ApiScope.Ingest, BulkSeconds, limits.Stream, ApiClusters.Model)),
+            Route("admin", "/v1/{area:regex(^(warm|jobs|models|cluster)$)}/{**rest}", null, ApiScope.Admin, ApiScope.Admin, BulkSeconds, limits.Stream, ApiClusters.Admin),
+            Route("openapi", "/openapi/{document}", ["GET"], ApiScopes.Any, ApiScope.Admin, EntrySeconds, limits.Body, ApiClusters.Entity),
         ];
     }
 
@@ -56,16 +60,20 @@ internal static class ApiRoutes
     // Without a timeout of its own: how long a ranking may take is up to its caller, and a route's timeout is one for all.
     private static RouteConfig Rank(int milliseconds, long body)
     {
-        var route = Route("rank", "/v1/rank", ["POST"], ApiScope.Rank, ApiScope.Rank, timeout: null, body, ApiClusters.Rank);
+        var route = Repeatable(Route("rank", "/v1/rank", ["POST"], ApiScope.Rank, ApiScope.Rank, timeout: null, body, ApiClusters.Rank));
         return route with
         {
             Metadata = new Dictionary<string, string>(route.Metadata!) { [RankTimeoutKey] = milliseconds.ToString(CultureInfo.InvariantCulture) },
         };
     }
 
+    // Reads, rankings, and writes that have the same effect however often they arrive: events are told apart by their event_id. Not so a job, of which there would be two.
+    private static RouteConfig Repeatable(RouteConfig route) =>
+        route with { Metadata = new Dictionary<string, string>(route.Metadata!) { [RepeatableKey] = "true" } };
+
     private static RouteConfig Route(
-        string id, string path, string[]? methods, ApiScope scope, ApiScope kind, int seconds, long body) =>
-        Route(id, path, methods, scope, kind, TimeSpan.FromSeconds(seconds), body, ApiClusters.Bulk);
+        string id, string path, string[]? methods, ApiScope scope, ApiScope kind, int seconds, long body, string cluster) =>
+        Route(id, path, methods, scope, kind, TimeSpan.FromSeconds(seconds), body, cluster);
 
     private static RouteConfig Route(
         string id, string path, string[]? methods, ApiScope scope, ApiScope kind, TimeSpan? timeout, long body, string cluster) => new()

@@ -14,7 +14,7 @@ internal sealed class DestinationsConfig : IProxyConfigProvider, IDisposable
     private readonly IConfiguration _configuration;
     private readonly HttpLimits _limits;
     private readonly IDisposable _changes;
-    private volatile Snapshot _current;
+    private volatile ProxySnapshot _current;
 
     /// <summary>Reads the destinations.</summary>
     /// <exception cref="ConfigurationException">There are none, or one is no URL.</exception>
@@ -31,7 +31,7 @@ internal sealed class DestinationsConfig : IProxyConfigProvider, IDisposable
 
     private void Reload()
     {
-        Snapshot next;
+        ProxySnapshot next;
         try
         {
             next = Read();
@@ -47,7 +47,7 @@ internal sealed class DestinationsConfig : IProxyConfigProvider, IDisposable
         before.Replace();
     }
 
-    private Snapshot Read()
+    private ProxySnapshot Read()
     {
         var destinations = new Dictionary<string, DestinationConfig>(StringComparer.OrdinalIgnoreCase);
         foreach (var entry in _configuration.GetSection("Gateway:Destinations").GetChildren())
@@ -61,20 +61,7 @@ internal sealed class DestinationsConfig : IProxyConfigProvider, IDisposable
         }
 
         return destinations.Count > 0
-            ? new Snapshot(ApiRoutes.All(_limits, _configuration), ApiClusters.All(destinations, ApiRoutes.LongestRanking(_limits, _configuration)))
-            : throw new ConfigurationException("Gateway:Destinations", "is empty; Gateway:Destinations:0 is the URL of a host.");
-    }
-
-    private sealed class Snapshot(IReadOnlyList<RouteConfig> routes, IReadOnlyList<ClusterConfig> clusters) : IProxyConfig
-    {
-        private readonly ConfigurationReloadToken _replaced = new();
-
-        public IReadOnlyList<RouteConfig> Routes => routes;
-
-        public IReadOnlyList<ClusterConfig> Clusters => clusters;
-
-        public IChangeToken ChangeToken => _replaced;
-
-        public void Replace() => _replaced.OnReload();
+            ? new ProxySnapshot(ApiRoutes.All(_limits, _configuration), ApiClusters.All(destinations, destinations, ApiRoutes.LongestRanking(_limits, _configuration)))
+            : throw new ConfigurationException("Gateway:Destinations", "is empty; Gateway:Destinations:0 is the URL of a host, or RecBackend:Gateway:Cluster:Seeds:0 that of a silo.");
     }
 }

@@ -18,6 +18,12 @@ internal sealed class FakeHost : IAsyncDisposable
 
     public volatile bool Ready = true;
 
+    /// <summary>What it tells of the cluster; null if it is in none. It is asked by the gateway alone, and no such call is among those that were seen.</summary>
+    public volatile Func<string>? Cluster;
+
+    /// <summary>The credentials of those who asked for the cluster.</summary>
+    public ConcurrentQueue<string> Asked { get; } = [];
+
     public ConcurrentQueue<(string Target, IHeaderDictionary Headers, long Body)> Seen { get; } = [];
 
     public Func<HttpContext, Task> Answer { get; set; } = _ => Task.CompletedTask;
@@ -35,6 +41,9 @@ internal sealed class FakeHost : IAsyncDisposable
         return host;
     }
 
+    /// <summary>Ends as a killed process does for those who speak with it: nobody listens, and connections break.</summary>
+    public async Task KillAsync() => await _app.StopAsync(new CancellationToken(canceled: true));
+
     public async ValueTask DisposeAsync() => await _app.DisposeAsync();
 
     private async Task HandleAsync(HttpContext context)
@@ -42,6 +51,13 @@ internal sealed class FakeHost : IAsyncDisposable
         if (context.Request.Path == "/healthz/ready")
         {
             context.Response.StatusCode = Ready ? 200 : 503;
+            return;
+        }
+
+        if (context.Request.Path == "/v1/cluster" && Cluster is { } cluster)
+        {
+            Asked.Enqueue(context.Request.Headers.Authorization.ToString());
+            await context.Response.WriteAsync(cluster());
             return;
         }
 

@@ -23,6 +23,24 @@ internal sealed class RunningGateway : IAsyncDisposable
         return gateway;
     }
 
+    /// <summary>A gateway that follows a cluster, and has heard of it.</summary>
+    public static async Task<RunningGateway> FollowAsync(Uri seed, params string[] settings)
+    {
+        var gateway = await StartAsync([], ["--RecBackend:Gateway:Cluster:Seeds:0", seed.ToString(), "--RecBackend:Gateway:Cluster:PollMs", "20", .. settings]);
+        for (var i = 0; i < 1_000; i++)
+        {
+            if (!(await gateway.SendAsync(HttpMethod.Get, "/healthz/ready")).Text.Contains("\"hosts\":{}", StringComparison.Ordinal))
+            {
+                return gateway;
+            }
+
+            await Task.Delay(20);
+        }
+
+        await gateway.DisposeAsync();
+        throw new TimeoutException("The gateway never heard of its cluster.");
+    }
+
     /// <summary>Changes settings while the gateway runs.</summary>
     public void Configure(params (string Key, string? Value)[] settings)
     {

@@ -1,6 +1,8 @@
-using Microsoft.AspNetCore.Server.Kestrel.Core;
+using RecBackend.Core.Models;
+using RecBackend.Embedded;
+using RecBackend.Hosting;
 using RecBackend.Http;
-using RecBackend.Http.Hosting;
+using RecBackend.Scoring.Bundles;
 
 namespace RecBackend.Server;
 
@@ -13,39 +15,29 @@ internal static class ServerHost
     /// <exception cref="IOException">An address is in use.</exception>
     public static async Task RunAsync(string[] args)
     {
-        // Settings beside the program, not of whatever folder it was started in.
-        var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
+        var builder = ServingHost.CreateBuilder(args);
         var options = ServerOptions.Read(builder.Configuration);
-        var http = new RecBackendHttpOptions { Development = options.Development, Address = options.Address, TemporaryFolder = Path.Combine(options.State, "incoming") };
-        builder.Services.AddRecBackendHttp(builder.Configuration, http);
-        builder.Logging.UseOneLineConsole();
-        builder.WebHost.ConfigureKestrel(ConfigureKestrel);
+        var serving = options.Serving;
+        builder.AddServing<ServerStarter>(new RecBackendHttpOptions
+        {
+            Development = serving.Development,
+            Address = options.Address,
+            TemporaryFolder = Path.Combine(serving.State, "incoming"),
+        });
 
-        using var loggers = LoggerFactory.Create(logging => logging.AddConfiguration(builder.Configuration.GetSection("Logging")).UseOneLineConsole());
-        await using var engine = await Engine.OpenAsync(options, TimeProvider.System, loggers, CancellationToken.None);
-        engine.AddTo(builder.Services);
+        using var loggers = builder.CreateLoggers();
+        using var scoring = ServingEngineServices.StartScoring(serving.Scoring, TimeProvider.System, loggers);
+        var settings = new EmbeddedOptions { Directory = serving.State, UserCacheBytes = (long)options.UserCacheMiB << 20 };
+        await using var storage = await EmbeddedEngine.OpenAsync(settings, TimeProvider.System, loggers.CreateLogger<EmbeddedEngine>(), progress: null, CancellationToken.None);
         builder.Services
-            .AddSingleton(engine)
             .AddSingleton(options)
-            .AddSingleton<EngineStarter>()
-            .AddHostedService(services => services.GetRequiredService<EngineStarter>())
-            .Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(30));
+            .AddSingleton(storage.Users)
+            .AddSingleton(storage.Items)
+            .AddSingleton(storage.Changes)
+            .AddSingleton<IBundleStore>(new FileBundleStore(serving.State, scoring, loggers.CreateLogger<FileBundleStore>()))
+            .AddServingEngine(serving);
 
         await using var app = builder.Build();
-        app.MapRecBackend();
-        var starter = app.Services.GetRequiredService<EngineStarter>();
-        await app.RunAsync();
-        if (starter.Failure is { } failure)
-        {
-            throw new IOException($"The start failed. {failure.Message}", failure);
-        }
-    }
-
-    private static void ConfigureKestrel(KestrelServerOptions kestrel)
-    {
-        kestrel.LimitSlowCallers();
-
-        // Longer than a gateway keeps an idle connection (two minutes), so that the side that sends is the one that closes, and no request meets a closed door.
-        kestrel.Limits.KeepAliveTimeout = TimeSpan.FromSeconds(150);
+        await app.ServeAsync();
     }
 }

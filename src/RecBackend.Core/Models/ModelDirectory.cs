@@ -53,6 +53,7 @@ public sealed class ModelDirectory : IAsyncDisposable
     private volatile CatalogFeed[] _feeds = [];
     private volatile BundleRefusedException? _problem;
     private volatile bool _ready;
+    private int _closed;
     private IDisposable? _subscription;
 
     /// <summary>Makes a directory; <see cref="StartAsync"/> fills it.</summary>
@@ -219,6 +220,11 @@ public sealed class ModelDirectory : IAsyncDisposable
     /// <summary>Stops feeding and lets the models go.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (Interlocked.Exchange(ref _closed, 1) == 1)
+        {
+            return;
+        }
+
         await _switching.WaitAsync();
         _subscription?.Dispose();
         await _backlog.DisposeAsync();

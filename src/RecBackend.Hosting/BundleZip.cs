@@ -1,9 +1,9 @@
 using System.IO.Compression;
 
-namespace RecBackend.Server;
+namespace RecBackend.Hosting;
 
 /// <summary>A bundle on disk as the zip that a bundle store takes.</summary>
-internal static class BundleZip
+public static class BundleZip
 {
     /// <summary>Opens <paramref name="path"/>: the zip itself, or a folder, zipped into a file that is gone when it is closed.</summary>
     public static async Task<Stream> OpenAsync(string path, CancellationToken cancellation)

@@ -76,7 +76,7 @@ public static class RecBackendHttp
     private static void MapRank(this WebApplication app)
     {
         var (rank, limits) = (app.Services.GetRequiredService<RankEndpoint>(), app.Services.GetRequiredService<HttpLimits>());
-        app.MapPost("/v1/rank", rank.RankAsync).Admit(ApiScope.Rank, ApiScope.Rank).Body(limits.RankBody)
+        app.MapPost("/v1/rank", rank.RankAsync).NeedsModel().Admit(ApiScope.Rank, ApiScope.Rank).Body(limits.RankBody)
             .Describe("Ranks candidates for a user").Takes<RankBody>().Gives<RankReply>();
     }
 
@@ -91,16 +91,16 @@ public static class RecBackendHttp
 
         ingest.MapPost("/v1/events", events.AppendAsync).Body(limits.Stream)
             .Describe("Stores one event, an array of events, or NDJSON").TakesBatch<EventBody>().Gives<BatchReply>();
-        ingest.MapPut("/v1/items/{id}", items.PutAsync).Body(limits.Body)
+        ingest.MapPut("/v1/items/{id}", items.PutAsync).NeedsModel().Body(limits.Body)
             .Describe("Stores an item and computes its representation").Takes<ItemBody>().Gives<BatchReply>();
-        ingest.MapPost("/v1/items/batch", items.PutBatchAsync).Body(limits.Stream)
+        ingest.MapPost("/v1/items/batch", items.PutBatchAsync).NeedsModel().Body(limits.Stream)
             .Describe("Stores items, one a line").TakesBatch<ItemBody>().Gives<BatchReply>();
         app.MapGet("/v1/items/{id}", items.GetAsync).Admit(ApiScope.Rank | ApiScope.Ingest, ApiScope.Ingest)
             .Describe("Tells what is stored of an item").Gives<ItemReply>();
         ingest.MapDelete("/v1/items/{id}", items.DeleteAsync).Describe("Deletes an item").GivesNothing();
-        ingest.MapPut("/v1/items/{id}/embedding", embeddings.PutAsync).Body(limits.Body)
+        ingest.MapPut("/v1/items/{id}/embedding", embeddings.PutAsync).NeedsModel().Body(limits.Body)
             .Describe("Sets an item's representation").Takes<EmbeddingBody>().Gives<BatchReply>();
-        ingest.MapPost("/v1/embeddings", embeddings.PutBatchAsync).Body(limits.Stream)
+        ingest.MapPost("/v1/embeddings", embeddings.PutBatchAsync).NeedsModel().Body(limits.Stream)
             .Describe("Sets representations, as NDJSON or as a safetensors table").TakesBatch<EmbeddingBody>("application/octet-stream").Gives<BatchReply>();
         ingest.MapPut("/v1/users/{id}", users.PutAsync).Body(limits.Body)
             .Describe("Replaces a user's attributes").Takes<UserBody>().Gives<BatchReply>();
@@ -119,17 +119,17 @@ public static class RecBackendHttp
         var admin = app.MapGroup("").Admit(ApiScope.Admin, ApiScope.Admin);
 
         admin.MapDelete("/v1/users/{id}", services.GetRequiredService<UsersEndpoint>().EraseAsync).Describe("Forgets a user").GivesNothing();
-        admin.MapPost("/v1/warm", warm.WarmAsync).Body(limits.Body)
+        admin.MapPost("/v1/warm", warm.WarmAsync).NeedsModel().Body(limits.Body)
             .Describe("Computes representations again, or those that are missing").Takes<WarmBody>(optional: true).Gives<JobReply>(StatusCodes.Status202Accepted);
         admin.MapGet("/v1/jobs", jobs.ListAsync).Describe("Lists the jobs").Gives<JobListReply>();
         admin.MapGet("/v1/jobs/{id}", jobs.GetAsync).Describe("Tells how far a job is").Gives<JobReply>();
         admin.MapDelete("/v1/jobs/{id}", jobs.CancelAsync).Describe("Asks a job to stop").Gives<JobReply>();
-        admin.MapGet("/v1/models", models.ListAsync).Describe("Lists the bundles").Gives<ModelListReply>();
-        admin.MapPost("/v1/models", models.AddAsync).Body(limits.Stream)
+        admin.MapGet("/v1/models", models.ListAsync).NeedsModel().Describe("Lists the bundles").Gives<ModelListReply>();
+        admin.MapPost("/v1/models", models.AddAsync).NeedsModel().Body(limits.Stream)
             .Describe("Stores a bundle").TakesBytes("application/zip").Gives<ModelReply>(StatusCodes.Status201Created);
-        admin.MapPost("/v1/models/{version}/activate", models.ActivateAsync).Body(limits.Body)
+        admin.MapPost("/v1/models/{version}/activate", models.ActivateAsync).NeedsModel().Body(limits.Body)
             .Describe("Activates a bundle; with ?wait=true the reply comes when it is done").Gives<JobReply>(StatusCodes.Status202Accepted);
-        admin.MapPost("/v1/models/{version}/rollback", models.RollbackAsync).Body(limits.Body)
+        admin.MapPost("/v1/models/{version}/rollback", models.RollbackAsync).NeedsModel().Body(limits.Body)
             .Describe("Returns to the bundle before the active one; with ?wait=true the reply comes when it is done").Gives<JobReply>(StatusCodes.Status202Accepted);
         admin.MapGet("/v1/cluster", cluster.GetAsync).Describe("Lists the silos").Gives<ClusterReply>();
     }

@@ -9,6 +9,9 @@ public sealed record RecBackendHttpOptions
     /// <summary>Whether a host that is bound to loopback may go without keys.</summary>
     public bool Development { get; init; }
 
+    /// <summary>Whether this host holds a model and a catalogue. One that does not answers the calls that need them with 503, and is ready without them.</summary>
+    public bool Scores { get; init; } = true;
+
     /// <summary>Folder for uploads that are being checked; of the same disk as the state, because they are of its size.</summary>
     public string TemporaryFolder { get; init; } = Path.GetTempPath();
 

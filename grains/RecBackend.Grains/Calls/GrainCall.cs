@@ -40,5 +40,6 @@ internal static class GrainCall
         cancellation);
 
     private static bool MayPass(Exception error) =>
-        error is SiloUnavailableException or OrleansMessageRejectionException or TimeoutException or InconsistentStateException or StorageException { Code: StorageException.Unavailable };
+        // Orleans throws its base class when no silo may hold the grain: the entity silos are gone, or this silo has not heard of their roles yet.
+        error.GetType() == typeof(OrleansException) || error is SiloUnavailableException or OrleansMessageRejectionException or TimeoutException or InconsistentStateException or StorageException { Code: StorageException.Unavailable };
 }

@@ -1,12 +1,16 @@
 using Azure.Storage.Blobs;
 using Microsoft.Extensions.DependencyInjection;
 using Orleans.Configuration;
+using Orleans.Placement;
+using Orleans.Runtime.MembershipService.SiloMetadata;
 using RecBackend.Core.Items;
 using RecBackend.Core.Models;
 using RecBackend.Core.Users;
 using RecBackend.Grains.Catalog;
 using RecBackend.Grains.Counting;
 using RecBackend.Grains.Items;
+using RecBackend.Grains.Membership;
+using RecBackend.Grains.Placement;
 using RecBackend.Grains.Storage;
 using RecBackend.Grains.Users;
 
@@ -34,8 +38,10 @@ public static class ClusterEngine
             // A user who is erased leaves nothing behind.
             storage.DeleteStateOnClear = true;
         });
+        silo.UseSiloMetadata(SiloMetadataKeys.Of(options.Roles, options.Address));
         silo.AddGrainService<CatalogReplica>();
         silo.Services
+            .AddPlacementFilter<EntitySilos, EntitySilosDirector>(ServiceLifetime.Transient)
             .AddSingleton(options)
             .AddSingleton(new EngineClock(clock ?? TimeProvider.System))
             .AddSingleton(services => new ItemShards(services.GetRequiredService<IGrainFactory>(), options.ItemShards))
@@ -54,6 +60,20 @@ public static class ClusterEngine
     /// <summary>Keeps the catalogue of this silo equal to the items of the cluster. For silos that score; needs a <see cref="ModelDirectory"/>.</summary>
     public static IServiceCollection AddRecBackendCatalogRepair(this IServiceCollection services) =>
         services.AddSingleton<CatalogRepair>().AddHostedService(provider => provider.GetRequiredService<CatalogRepair>());
+
+    /// <summary>Lets the silos ask each other how they are: adds <see cref="ClusterMembers"/>.</summary>
+    /// <typeparam name="TSelf">Tells it of this silo.</typeparam>
+    public static ISiloBuilder AddSiloStatus<TSelf>(this ISiloBuilder silo)
+        where TSelf : class, ISiloSelf
+    {
+        silo.AddGrainService<SiloStatusService>();
+        silo.Services
+            .AddSingleton<ISiloSelf, TSelf>()
+            .AddSingleton<SiloStatusServices>()
+            .AddSingleton(services => new ClusterMembers(
+                services.GetRequiredService<IClusterMembershipService>(), services.GetRequiredService<ISiloMetadataCache>(), services.GetRequiredService<SiloStatusServices>()));
+        return silo;
+    }
 
     /// <summary>
     /// Times after which a silo that died is given up. The defaults, three probes ten seconds apart and calls that wait thirty, keep callers of a killed silo waiting for half a minute.

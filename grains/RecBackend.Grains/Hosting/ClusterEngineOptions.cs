@@ -1,8 +1,13 @@
+using RecBackend.Grains.Placement;
+
 namespace RecBackend.Grains.Hosting;
 
 /// <summary>Settings of the engine for a cluster.</summary>
 public sealed record ClusterEngineOptions
 {
+    /// <summary>The most that <see cref="ItemShards"/> can be.</summary>
+    public const int MostItemShards = 1 << 16;
+
     /// <summary>
     /// Shards of the items. Fixed for the life of a cluster's data: more of them spread a large catalogue over more silos, fewer make each write carry more items.
     /// 32 suit a million items, 1,024 a hundred million.
@@ -12,11 +17,18 @@ public sealed record ClusterEngineOptions
     /// <summary>Memory of a silo for contents that were read last, in bytes.</summary>
     public long ContentCacheBytes { get; init; } = 256L << 20;
 
+    /// <summary>What this silo is for: users and items live on entity silos only.</summary>
+    public SiloRole Roles { get; init; } = SiloRole.Entity | SiloRole.Scoring;
+
+    /// <summary>Base URL of this silo's HTTP API, which the other silos learn; null = it is not told.</summary>
+    public Uri? Address { get; init; }
+
     /// <exception cref="ArgumentOutOfRangeException">A setting is out of range.</exception>
     public void Validate()
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(ItemShards, 1);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(ItemShards, 1 << 16);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(ItemShards, MostItemShards);
         ArgumentOutOfRangeException.ThrowIfLessThan(ContentCacheBytes, 1 << 20);
+        ArgumentOutOfRangeException.ThrowIfEqual((int)Roles, (int)SiloRole.None);
     }
 }

@@ -3,12 +3,13 @@ using Orleans.Concurrency;
 using Orleans.Storage;
 using RecBackend.Grains.Counting;
 using RecBackend.Grains.Hosting;
+using RecBackend.Grains.Placement;
 using RecBackend.Grains.Storage;
 
 namespace RecBackend.Grains.Items;
 
 /// <inheritdoc cref="IItemShardGrain"/>
-[Reentrant]
+[Reentrant, OnEntitySilos]
 internal sealed class ItemShardGrain : Grain, IItemShardGrain
 {
     private readonly ItemShards _shards;

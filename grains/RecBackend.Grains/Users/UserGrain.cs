@@ -3,11 +3,13 @@ using RecBackend.Core.Storage;
 using RecBackend.Core.Users;
 using RecBackend.Grains.Counting;
 using RecBackend.Grains.Hosting;
+using RecBackend.Grains.Placement;
 using RecBackend.Grains.Storage;
 
 namespace RecBackend.Grains.Users;
 
 /// <inheritdoc cref="IUserGrain"/>
+[OnEntitySilos]
 internal sealed class UserGrain(
     [PersistentState("user", GrainStorageName.Value)] IPersistentState<UserGrainState> stored, ItemCounter counter, EngineClock clock, ILogger<UserGrain> log)
     : Grain, IUserGrain

@@ -14,7 +14,7 @@ namespace RecBackend.Http.Health;
 public sealed record HealthReply(string Status, IReadOnlyList<string>? Missing = null, string? Detail = null, string? Model = null, int? Items = null);
 
 /// <summary><c>/healthz</c>.</summary>
-internal sealed class HealthEndpoint(ModelDirectory models, HostDrain drain)
+internal sealed class HealthEndpoint(ModelDirectory models, EngineStart start, HostDrain drain, RecBackendHttpOptions options)
 {
     private static readonly HealthReply Live = new("live");
 
@@ -27,6 +27,11 @@ internal sealed class HealthEndpoint(ModelDirectory models, HostDrain drain)
         {
             var draining = new HealthReply("draining", Detail: "The host was told to stop: it serves what still comes, and wants no more.", Model: status.Active, Items: status.Items);
             return JsonBody.WriteAsync(context, draining, WireJson.Default.HealthReply, StatusCodes.Status503ServiceUnavailable);
+        }
+
+        if (!options.Scores && start.IsOver)
+        {
+            return JsonBody.WriteAsync(context, new HealthReply("ready"), WireJson.Default.HealthReply);
         }
 
         var missing = new List<string>();

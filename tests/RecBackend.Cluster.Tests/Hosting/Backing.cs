@@ -11,9 +11,11 @@ public sealed class Backing : IAsyncLifetime
     public string Redis => $"127.0.0.1:{_redis!.Port}";
 
     /// <summary>The account that every Azurite has; its key is public.</summary>
-    public BlobServiceClient Blobs => new(
+    public BlobServiceClient Blobs => new(BlobsConnection);
+
+    public string BlobsConnection =>
         "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
-        + $"BlobEndpoint=http://127.0.0.1:{_azurite!.Port}/devstoreaccount1;");
+        + $"BlobEndpoint=http://127.0.0.1:{_azurite!.Port}/devstoreaccount1;";
 
     public async Task InitializeAsync()
     {

@@ -26,8 +26,14 @@ internal sealed class TestCluster : IAsyncDisposable
 
     public static async Task<TestCluster> StartAsync(Backing backing, string container, int silos, TimeProvider clock, int shards = 4)
     {
+        var options = new ClusterEngineOptions { ItemShards = shards };
+        return await StartAsync(backing, container, [.. Enumerable.Repeat(options, silos)], clock);
+    }
+
+    public static async Task<TestCluster> StartAsync(Backing backing, string container, IReadOnlyList<ClusterEngineOptions> silos, TimeProvider clock)
+    {
         var cluster = $"c{Guid.NewGuid():n}";
-        var hosts = Enumerable.Range(0, silos).Select(silo => Build(backing, container, cluster, clock, shards)).ToList();
+        var hosts = silos.Select(options => Build(backing, container, cluster, clock, options)).ToList();
 
         // The first alone: it makes the membership table.
         await hosts[0].StartAsync();
@@ -62,7 +68,7 @@ internal sealed class TestCluster : IAsyncDisposable
         }
     }
 
-    private static IHost Build(Backing backing, string container, string cluster, TimeProvider clock, int shards)
+    private static IHost Build(Backing backing, string container, string cluster, TimeProvider clock, ClusterEngineOptions engine)
     {
         var builder = Host.CreateApplicationBuilder();
         builder.Logging.ClearProviders().SetMinimumLevel(LogLevel.Warning);
@@ -71,7 +77,7 @@ internal sealed class TestCluster : IAsyncDisposable
             .ConfigureEndpoints("127.0.0.1", LoopbackServer.FreePort(), LoopbackServer.FreePort())
             .UseRedisClustering(options => options.ConfigurationOptions = ConfigurationOptions.Parse(backing.Redis))
             .UseRecBackendTimeouts()
-            .AddRecBackendEngine(backing.Blobs, container, new ClusterEngineOptions { ItemShards = shards }, clock));
+            .AddRecBackendEngine(backing.Blobs, container, engine, clock));
         return builder.Build();
     }
 }

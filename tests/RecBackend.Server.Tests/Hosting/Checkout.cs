@@ -9,6 +9,8 @@ internal static class Checkout
 
     public static string Server => Program("src/RecBackend.Server", "RecBackend.Server.dll");
 
+    public static string Silo => Program("grains/RecBackend.Silo", "RecBackend.Silo.dll");
+
     public static string Gateway => Program("gateway/RecBackend.Gateway", "RecBackend.Gateway.dll");
 
     public static string TinyData(string file) => Path.Combine(Root, "tests", "golden", "tiny-data", file);

@@ -51,6 +51,13 @@ internal sealed class ChildProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Starts a program of the product; its arguments may name its address.</summary>
+    public static ChildProcess Start(string program, Func<Uri, IEnumerable<string>> arguments)
+    {
+        var address = FreeAddress();
+        return new(program, address, arguments(address));
+    }
+
     public static ChildProcess Server(string state, params string[] more) =>
         new(Checkout.Server, FreeAddress(), ["--RecBackend:State", state, "--RecBackend:Development", "true", "--RecBackend:Bundle", Checkout.TinyBundle, .. more]);
 

@@ -23,10 +23,14 @@ internal static class SiloHost
         var builder = ServingHost.CreateBuilder(args);
         var options = SiloHostOptions.Read(builder.Configuration);
         var (serving, cluster) = (options.Serving, options.Cluster);
+
+        // A gateway asks who drains every second, and one silo after another may be slow to tell.
+        var drain = cluster.Redis is null ? TimeSpan.Zero : TimeSpan.FromSeconds(3);
         var http = new RecBackendHttpOptions
         {
             Development = serving.Development,
             TemporaryFolder = Path.Combine(serving.State, "incoming"),
+            Drain = drain,
             Scores = cluster.Engine.Roles.HasFlag(SiloRole.Scoring),
         };
 

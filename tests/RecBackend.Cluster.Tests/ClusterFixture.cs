@@ -20,8 +20,7 @@ internal sealed class ClusterFixture(Backing backing) : IEngineFixture
 
     public async ValueTask<EnginePorts> ReopenAsync()
     {
-        await _cluster!.StopAsync();
-        await _cluster.DisposeAsync();
+        await _cluster!.DisposeAsync();
         return await StartAsync();
     }
 

@@ -44,6 +44,9 @@ internal sealed record ClusterSettings
     /// <summary>The container of this cluster's users and items.</summary>
     public required string Container { get; init; }
 
+    /// <summary>The container of its bundles: apart, so that what is served as a model can be given other rights.</summary>
+    public string BundleContainer => $"{Container}-bundles";
+
     /// <summary>Roles, shards and address.</summary>
     public required ClusterEngineOptions Engine { get; init; }
 

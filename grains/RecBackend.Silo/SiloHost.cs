@@ -3,12 +3,14 @@ using System.Net;
 using Orleans.Configuration;
 using RecBackend.Core.Models;
 using RecBackend.Grains.Hosting;
+using RecBackend.Grains.Models;
 using RecBackend.Grains.Placement;
 using RecBackend.Hosting;
 using RecBackend.Http;
 using RecBackend.Http.Cluster;
 using RecBackend.Scoring.Bundles;
 using RecBackend.Silo.Membership;
+using RecBackend.Silo.Models;
 
 namespace RecBackend.Silo;
 
@@ -35,7 +37,7 @@ internal static class SiloHost
         };
 
         // Services stop in the reverse of this order: the HTTP server, the models, and the silo last, whose grains they all call.
-        builder.Host.UseOrleans(silo => Join(silo, cluster));
+        builder.Host.UseOrleans(silo => Join(silo, cluster, http.Scores));
         builder.Services.AddSingleton<IClusterView, SiloClusterView>();
         builder.AddServing<SiloStarter>(http);
 
@@ -43,18 +45,27 @@ internal static class SiloHost
         using var scoring = ServingEngineServices.StartScoring(serving.Scoring, TimeProvider.System, loggers);
         builder.Services
             .AddSingleton(options)
-            .AddSingleton<IBundleStore>(new FileBundleStore(serving.State, scoring, loggers.CreateLogger<FileBundleStore>()))
+            .AddSingleton(new FileBundleStore(serving.State, scoring, loggers.CreateLogger<FileBundleStore>()))
             .AddServingEngine(serving);
         if (http.Scores)
         {
-            builder.Services.AddRecBackendCatalogRepair();
+            builder.Services
+                .AddSingleton<ISharedBundles>(services => new BlobBundleStore(
+                    services.GetRequiredService<FileBundleStore>(), serving.State, cluster.Blobs.GetBlobContainerClient(cluster.BundleContainer), services.GetRequiredService<BundleNews>()))
+                .AddSingleton<IBundleStore>(services => services.GetRequiredService<ISharedBundles>())
+                .AddRecBackendCatalogRepair()
+                .AddHostedService(services => services.GetRequiredService<ModelFollower>());
+        }
+        else
+        {
+            builder.Services.AddSingleton<IBundleStore>(services => services.GetRequiredService<FileBundleStore>());
         }
 
         await using var app = builder.Build();
         await app.ServeAsync();
     }
 
-    private static void Join(ISiloBuilder silo, ClusterSettings cluster)
+    private static void Join(ISiloBuilder silo, ClusterSettings cluster, bool scores)
     {
         silo.Configure<ClusterOptions>(names => (names.ClusterId, names.ServiceId) = (cluster.ClusterId, cluster.ServiceId));
 
@@ -71,5 +82,9 @@ internal static class SiloHost
         }
 
         silo.UseRecBackendTimeouts().AddRecBackendEngine(cluster.Blobs, cluster.Container, cluster.Engine).AddSiloStatus<SiloSelf>();
+        if (scores)
+        {
+            silo.AddClusterModels();
+        }
     }
 }

@@ -1,17 +1,18 @@
+using RecBackend.Grains.Models;
 using RecBackend.Hosting;
-using RecBackend.Grains.Placement;
 using RecBackend.Http.Health;
 
 namespace RecBackend.Silo;
 
 /// <summary>Starts what the silo's roles ask for, once it is a member of the cluster.</summary>
-internal sealed class SiloStarter(ServingEngine engine, SiloHostOptions options, EngineStart start, IHostApplicationLifetime lifetime, ILogger<SiloStarter> log)
+internal sealed class SiloStarter(ServingEngine engine, EngineStart start, IHostApplicationLifetime lifetime, ILogger<SiloStarter> log, ModelFollower? follower = null)
     : EngineStarter(engine, start, lifetime, log)
 {
     protected override async Task StartEngineAsync(CancellationToken stopping)
     {
-        if (options.Cluster.Engine.Roles.HasFlag(SiloRole.Scoring))
+        if (follower is not null)
         {
+            await follower.LearnAsync(stopping);
             await StartModelsAsync(stopping);
             LetCallsThrough();
             TellStarted();

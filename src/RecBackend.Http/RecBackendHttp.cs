@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using RecBackend.Core.Models;
 using RecBackend.Http.Authentication;
 using RecBackend.Http.Cluster;
 using RecBackend.Http.Embeddings;
@@ -34,6 +35,7 @@ public static class RecBackendHttp
         var limits = HttpLimits.Read(configuration);
         services.TryAddSingleton(TimeProvider.System);
         services.TryAddSingleton<IClusterView, SingleHost>();
+        services.TryAddSingleton<IModelSwitch>(provider => provider.GetRequiredService<ModelDirectory>());
         return services
             .AddSingleton(options)
             .AddDrain()
@@ -89,7 +91,7 @@ public static class RecBackendHttp
             services.GetRequiredService<UsersEndpoint>(), services.GetRequiredService<EmbeddingsEndpoint>());
         var ingest = app.MapGroup("").Admit(ApiScope.Ingest, ApiScope.Ingest);
 
-        ingest.MapPost("/v1/events", events.AppendAsync).Body(limits.Stream)
+        ingest.MapPost("/v1/events", events.AppendAsync).NeedsModel().Body(limits.Stream)
             .Describe("Stores one event, an array of events, or NDJSON").TakesBatch<EventBody>().Gives<BatchReply>();
         ingest.MapPut("/v1/items/{id}", items.PutAsync).NeedsModel().Body(limits.Body)
             .Describe("Stores an item and computes its representation").Takes<ItemBody>().Gives<BatchReply>();

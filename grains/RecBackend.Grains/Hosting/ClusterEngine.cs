@@ -1,5 +1,6 @@
 using Azure.Storage.Blobs;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using Orleans.Configuration;
 using Orleans.Placement;
 using Orleans.Runtime.MembershipService.SiloMetadata;
@@ -10,6 +11,7 @@ using RecBackend.Grains.Catalog;
 using RecBackend.Grains.Counting;
 using RecBackend.Grains.Items;
 using RecBackend.Grains.Membership;
+using RecBackend.Grains.Models;
 using RecBackend.Grains.Placement;
 using RecBackend.Grains.Storage;
 using RecBackend.Grains.Users;
@@ -60,6 +62,24 @@ public static class ClusterEngine
     /// <summary>Keeps the catalogue of this silo equal to the items of the cluster. For silos that score; needs a <see cref="ModelDirectory"/>.</summary>
     public static IServiceCollection AddRecBackendCatalogRepair(this IServiceCollection services) =>
         services.AddSingleton<CatalogRepair>().AddHostedService(provider => provider.GetRequiredService<CatalogRepair>());
+
+    /// <summary>Lets the scoring silos change their models together. For silos that score; needs a <see cref="ModelDirectory"/> and <see cref="ISharedBundles"/>, and the host runs the <see cref="ModelFollower"/>.</summary>
+    public static ISiloBuilder AddClusterModels(this ISiloBuilder silo)
+    {
+        silo.AddGrainService<ModelReplica>();
+        silo.Services
+            .AddSingleton<ModelReplicas>()
+            .AddSingleton<ScoringSilos>()
+            .AddSingleton<SiloModels>()
+            .AddSingleton<ClusterModels>()
+            .AddSingleton<IModelSwitch>(services => services.GetRequiredService<ClusterModels>())
+            .AddSingleton(services => new BundleNews(
+                services.GetRequiredService<ScoringSilos>(), services.GetRequiredService<ModelReplicas>(), services.GetRequiredService<ILogger<BundleNews>>()))
+            .AddSingleton(services => new ModelFollower(
+                services.GetRequiredService<ClusterModels>(), services.GetRequiredService<SiloModels>(), services.GetRequiredService<ModelDirectory>(),
+                services.GetRequiredService<ISharedBundles>(), services.GetRequiredService<ILogger<ModelFollower>>()));
+        return silo;
+    }
 
     /// <summary>Lets the silos ask each other how they are: adds <see cref="ClusterMembers"/>.</summary>
     /// <typeparam name="TSelf">Tells it of this silo.</typeparam>

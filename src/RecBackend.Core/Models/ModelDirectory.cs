@@ -34,7 +34,7 @@ public sealed record ModelStatus(
 /// The models of this host: the active one, the previous one for rollback, and their catalogues, which it keeps fed with item changes.
 /// Rankings take a <see cref="ModelLease"/>; a model is disposed when the last lease is given back.
 /// </summary>
-public sealed class ModelDirectory : IAsyncDisposable
+public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
 {
     // About what a caller asks for: some pools and graphs grow with the request.
     private const int WarmUpCandidates = 500;
@@ -157,7 +157,15 @@ public sealed class ModelDirectory : IAsyncDisposable
     /// <param name="cancellation">Gives up; the active model stays.</param>
     /// <exception cref="OperationRefusedException"><c>activation_in_progress</c>.</exception>
     /// <exception cref="BundleRefusedException">The bundle is not stored, or not valid; the active model stays.</exception>
-    public async Task ActivateAsync(string version, JobProgress progress, CancellationToken cancellation)
+    public Task ActivateAsync(string version, JobProgress progress, CancellationToken cancellation) =>
+        ActivateAsync(version, progress, _ => Task.CompletedTask, cancellation);
+
+    /// <summary>As <see cref="ActivateAsync(string, JobProgress, CancellationToken)"/>, together with other hosts.</summary>
+    /// <param name="version">A version that <see cref="IBundleStore"/> has.</param>
+    /// <param name="progress">Told of items.</param>
+    /// <param name="agree">Called when this host could switch; ends when all can, or fails, and then the active model stays. Not called if the version is active already.</param>
+    /// <param name="cancellation">Gives up; the active model stays.</param>
+    public async Task ActivateAsync(string version, JobProgress progress, Func<CancellationToken, Task> agree, CancellationToken cancellation)
     {
         using var turn = TakeTurn();
         if (_models.Active?.Version == version)
@@ -167,7 +175,7 @@ public sealed class ModelDirectory : IAsyncDisposable
 
         if (_models.Previous?.Version == version)
         {
-            await SwapAsync(progress, cancellation);
+            await SwapAsync(progress, agree, cancellation);
             return;
         }
 
@@ -177,6 +185,7 @@ public sealed class ModelDirectory : IAsyncDisposable
         {
             await PrepareAsync(prepared, progress, cancellation);
             await WarmUpAsync(prepared, cancellation);
+            await agree(cancellation);
             _bundles.WriteActive(new(version, _models.Active?.Version));
         }
         catch
@@ -199,7 +208,14 @@ public sealed class ModelDirectory : IAsyncDisposable
     /// <param name="progress">Told of items that the previous model's encoder breaks on: they keep the row that they have there, or are unknown to it.</param>
     /// <param name="cancellation">Gives up; the active model stays.</param>
     /// <exception cref="OperationRefusedException"><c>rollback_unavailable</c> or <c>activation_in_progress</c>.</exception>
-    public async Task RollbackAsync(string from, JobProgress progress, CancellationToken cancellation)
+    public Task RollbackAsync(string from, JobProgress progress, CancellationToken cancellation) => RollbackAsync(from, progress, _ => Task.CompletedTask, cancellation);
+
+    /// <summary>As <see cref="RollbackAsync(string, JobProgress, CancellationToken)"/>, together with other hosts.</summary>
+    /// <param name="from">The version that is to be left.</param>
+    /// <param name="progress">Told of items.</param>
+    /// <param name="agree">As in an activation.</param>
+    /// <param name="cancellation">Gives up; the active model stays.</param>
+    public async Task RollbackAsync(string from, JobProgress progress, Func<CancellationToken, Task> agree, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         using var turn = TakeTurn();
@@ -214,7 +230,7 @@ public sealed class ModelDirectory : IAsyncDisposable
             throw new OperationRefusedException("rollback_unavailable", "No bundle was active before this one.");
         }
 
-        await SwapAsync(progress, cancellation);
+        await SwapAsync(progress, agree, cancellation);
     }
 
     /// <summary>Stops feeding and lets the models go.</summary>
@@ -398,7 +414,7 @@ public sealed class ModelDirectory : IAsyncDisposable
     }
 
     /// <summary>The active and the previous model change places. Both were fed all along, but for items whose encoding for the previous one still waits.</summary>
-    private async Task SwapAsync(JobProgress progress, CancellationToken cancellation)
+    private async Task SwapAsync(JobProgress progress, Func<CancellationToken, Task> agree, CancellationToken cancellation)
     {
         // First what has gathered, while writers go on; then the rest, for which they wait as in an activation.
         await _backlog.CatchUpAsync(cancellation);
@@ -407,6 +423,7 @@ public sealed class ModelDirectory : IAsyncDisposable
         try
         {
             Report(await _backlog.CatchUpAsync(cancellation), progress);
+            await agree(cancellation);
             _bundles.WriteActive(new(models.Previous?.Version, models.Active?.Version));
         }
         catch

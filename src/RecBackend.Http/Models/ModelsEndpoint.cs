@@ -10,7 +10,7 @@ using RecBackend.Http.Wire;
 namespace RecBackend.Http.Models;
 
 /// <summary><c>/v1/models</c>.</summary>
-internal sealed class ModelsEndpoint(IBundleStore bundles, ModelDirectory models, JobBoard jobs)
+internal sealed class ModelsEndpoint(IBundleStore bundles, ModelDirectory models, IModelSwitch change, JobBoard jobs)
 {
     private static readonly TimeSpan PollEvery = TimeSpan.FromMilliseconds(20);
 
@@ -46,7 +46,7 @@ internal sealed class ModelsEndpoint(IBundleStore bundles, ModelDirectory models
             throw new ProblemException(ProblemCode.BundleUnknown, "No bundle of this version is stored; GET /v1/models lists those that are.");
         }
 
-        return RunAsync(context, "activate", (progress, cancellation) => models.ActivateAsync(version, progress, cancellation));
+        return RunAsync(context, "activate", (progress, cancellation) => change.ActivateAsync(version, progress, cancellation));
     }
 
     public Task RollbackAsync(HttpContext context)
@@ -62,7 +62,7 @@ internal sealed class ModelsEndpoint(IBundleStore bundles, ModelDirectory models
             throw new ProblemException(ProblemCode.RollbackUnavailable, "No bundle was active before this one.");
         }
 
-        return RunAsync(context, "rollback", (progress, cancellation) => models.RollbackAsync(version, progress, cancellation));
+        return RunAsync(context, "rollback", (progress, cancellation) => change.RollbackAsync(version, progress, cancellation));
     }
 
     private async Task<BundleSummary> StoreAsync(Stream zip, CancellationToken cancellation)

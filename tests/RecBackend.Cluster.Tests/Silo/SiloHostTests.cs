@@ -21,14 +21,14 @@ public sealed class SiloHostTests(Backing backing)
         await scoring.ReadyAsync();
         await TinyModel.LoadItemsAsync(scoring);
 
-        // The user is known to the entity silo and read by the scoring one.
-        var accepted = await PostAsync(entity, "/v1/events", """{"event_id":"e1","type":"click","user":"u","item":"i01","timestamp":1700000000}""");
+        // The user lives on the entity silo, and is read on both.
+        var accepted = await PostAsync(scoring, "/v1/events", """{"event_id":"e1","type":"click","user":"u","item":"i01","timestamp":1700000000}""");
         Assert.Equal(1, (int)accepted["accepted"]!);
         var ranking = await PostAsync(scoring, "/v1/rank", """{"user":"u","items":["i01","i02","nothing"],"context":{}}""");
         Assert.Equal("model", (string)ranking["mode"]!);
         Assert.Equal(2, ranking["items"]!.AsArray().Count);
         Assert.Equal("""["nothing"]""", ranking["unknown"]!.ToJsonString());
-        Assert.Equal(HttpStatusCode.OK, (await scoring.Client.GetAsync("/v1/users/u")).StatusCode);
+        Assert.Equal(HttpStatusCode.OK, (await entity.Client.GetAsync("/v1/users/u")).StatusCode);
 
         using var refused = await entity.Client.PostAsync("/v1/rank", Json("""{"user":"u","items":["i01"]}"""));
         Assert.Equal(HttpStatusCode.ServiceUnavailable, refused.StatusCode);

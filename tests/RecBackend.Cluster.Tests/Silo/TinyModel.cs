@@ -10,7 +10,7 @@ namespace RecBackend.Cluster.Tests.Silo;
 /// <summary>The small bundle and catalogue of the tests, told to a silo.</summary>
 internal static class TinyModel
 {
-    /// <summary>Stores the tiny bundle under a version and activates it; waits for the silo to answer first.</summary>
+    /// <summary>Stores the tiny bundle under a version and activates it.</summary>
     public static async Task ActivateAsync(ChildProcess silo, string version = "tiny")
     {
         await PushAsync(silo, Pack(version));
@@ -18,19 +18,27 @@ internal static class TinyModel
         Assert.True(activated.IsSuccessStatusCode, await activated.Content.ReadAsStringAsync());
     }
 
-    /// <summary>Stores a bundle.</summary>
+    /// <summary>Stores a bundle; waits for the silo to answer first.</summary>
     public static async Task PushAsync(ChildProcess silo, byte[] zip)
+    {
+        await ListeningAsync(silo);
+        using var content = new ByteArrayContent(zip);
+        content.Headers.ContentType = new MediaTypeHeaderValue("application/zip");
+        using var stored = await silo.Client.PostAsync("/v1/models", content);
+        Assert.True(stored.IsSuccessStatusCode, await stored.Content.ReadAsStringAsync());
+    }
+
+    /// <summary>Waits until calls are let through; the silo may have no model yet.</summary>
+    public static async Task ListeningAsync(ChildProcess silo)
     {
         for (var tries = 0; tries < 600; tries++)
         {
             try
             {
-                using var content = new ByteArrayContent(zip);
-                content.Headers.ContentType = new MediaTypeHeaderValue("application/zip");
-                using var stored = await silo.Client.PostAsync("/v1/models", content);
-                if (stored.StatusCode != HttpStatusCode.ServiceUnavailable)
+                using var models = await silo.Client.GetAsync("/v1/models");
+                if (models.StatusCode != HttpStatusCode.ServiceUnavailable)
                 {
-                    Assert.True(stored.IsSuccessStatusCode, await stored.Content.ReadAsStringAsync());
+                    Assert.True(models.IsSuccessStatusCode, await models.Content.ReadAsStringAsync());
                     return;
                 }
             }

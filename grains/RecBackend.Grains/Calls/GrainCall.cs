@@ -39,7 +39,6 @@ internal static class GrainCall
         },
         cancellation);
 
-    private static bool MayPass(Exception error) =>
-        // Orleans throws its base class when no silo may hold the grain: the entity silos are gone, or this silo has not heard of their roles yet.
-        error.GetType() == typeof(OrleansException) || error is SiloUnavailableException or OrleansMessageRejectionException or TimeoutException or InconsistentStateException or StorageException { Code: StorageException.Unavailable };
+    // What a storage throws while a grain is activated may arrive as any type, or as none that this silo knows; and Orleans throws its base class while no silo may hold the grain.
+    private static bool MayPass(Exception error) => error is StorageException storage ? storage.Code == StorageException.Unavailable : error is not OperationCanceledException;
 }

@@ -20,7 +20,8 @@ internal sealed class ClusterFixture(Backing backing) : IEngineFixture
 
     public async ValueTask<EnginePorts> ReopenAsync()
     {
-        await _cluster!.DisposeAsync();
+        await _cluster!.StopAsync();
+        await _cluster.DisposeAsync();
         return await StartAsync();
     }
 

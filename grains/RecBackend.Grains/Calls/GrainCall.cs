@@ -1,4 +1,3 @@
-using Orleans.Storage;
 using RecBackend.Core.Storage;
 
 namespace RecBackend.Grains.Calls;

@@ -18,6 +18,7 @@ internal sealed class ItemCounter : IAsyncDisposable
     private const int MostWaiting = 30;
 
     private readonly ItemShards _shards;
+    private readonly RosterSender _roster;
     private readonly ILogger _log;
     private readonly Lock _lock = new();
     private readonly CancellationTokenSource _stop = new();
@@ -28,9 +29,9 @@ internal sealed class ItemCounter : IAsyncDisposable
     private Batch _open;
     private bool _stopping;
 
-    public ItemCounter(ItemShards shards, ILogger<ItemCounter> log)
+    public ItemCounter(ItemShards shards, RosterSender roster, ILogger<ItemCounter> log)
     {
-        (_shards, _log) = (shards, log);
+        (_shards, _roster, _log) = (shards, roster, log);
         _open = new(new(Guid.NewGuid(), 1));
         _work = Task.Run(WorkAsync);
     }
@@ -182,6 +183,7 @@ internal sealed class ItemCounter : IAsyncDisposable
         }
 
         batch.Done.SetResult();
+        _ = _roster.ForgetAsync(batch.Id);
     }
 
     private async Task SendAsync(Batch batch, int shard)
@@ -241,6 +243,9 @@ internal sealed class ItemCounter : IAsyncDisposable
         private bool _ended;
 
         internal Turn(ItemCounter counter, Batch batch, string user, ItemCount[] counts) => (_counter, _batch, _user, _counts) = (counter, batch, user, counts);
+
+        /// <summary>Ends when another silo knows that the user has counts in the batch, should this silo not live to send it.</summary>
+        public Task NoteAsync() => _counter._roster.NoteAsync(new(_batch.Id, _user));
 
         /// <summary>The batch, to be stored with the user.</summary>
         public CountBatch Batch => _batch.Id;

@@ -42,6 +42,7 @@ public static class ClusterEngine
         });
         silo.UseSiloMetadata(SiloMetadataKeys.Of(options.Roles, options.Address));
         silo.AddGrainService<CatalogReplica>();
+        silo.AddGrainService<CountRoster>();
         silo.Services
             .AddPlacementFilter<EntitySilos, EntitySilosDirector>(ServiceLifetime.Transient)
             .AddSingleton(options)
@@ -49,6 +50,8 @@ public static class ClusterEngine
             .AddSingleton(services => new ItemShards(services.GetRequiredService<IGrainFactory>(), options.ItemShards))
             .AddSingleton(_ => new SegmentCache(options.ContentCacheBytes))
             .AddSingleton<ItemCounter>()
+            .AddSingleton<RosterBook>()
+            .AddSingleton<RosterSender>()
             .AddSingleton<ILifecycleParticipant<ISiloLifecycle>, CounterLifecycle>()
             .AddSingleton<ReplicaFeed>()
             .AddSingleton<CatalogReplicas>()
@@ -113,10 +116,21 @@ public static class ClusterEngine
         // Longer than any call of this project takes, shorter than callers wait; a call to a silo that just died is tried again after it.
         .Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = TimeSpan.FromSeconds(3));
 
-    private sealed class CounterLifecycle(ItemCounter counter) : ILifecycleParticipant<ISiloLifecycle>
+    private sealed class CounterLifecycle(ItemCounter counter, RosterBook book) : ILifecycleParticipant<ISiloLifecycle>
     {
         // Stopped first, while the shards that take its counts still run.
-        public void Participate(ISiloLifecycle lifecycle) =>
-            lifecycle.Subscribe(nameof(ItemCounter), ServiceLifecycleStage.Active, _ => Task.CompletedTask, _ => counter.DisposeAsync().AsTask());
+        public void Participate(ISiloLifecycle lifecycle) => lifecycle.Subscribe(nameof(ItemCounter), ServiceLifecycleStage.Active, StartAsync, StopAsync);
+
+        private Task StartAsync(CancellationToken cancellation)
+        {
+            book.Start();
+            return Task.CompletedTask;
+        }
+
+        private async Task StopAsync(CancellationToken cancellation)
+        {
+            await book.DisposeAsync();
+            await counter.DisposeAsync();
+        }
     }
 }

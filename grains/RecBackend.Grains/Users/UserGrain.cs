@@ -56,7 +56,9 @@ internal sealed class UserGrain(
         _pending.RemoveAll(pending => counter.IsCounted(pending.Batch));
         try
         {
+            var noted = turn.NoteAsync();
             await WriteAsync([.. _pending, .. counts.Values.Select(count => new PendingCount(turn.Batch, count))]);
+            await noted;
         }
         catch
         {

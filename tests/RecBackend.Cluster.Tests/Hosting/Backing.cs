@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Azure.Storage.Blobs;
 
 namespace RecBackend.Cluster.Tests.Hosting;
@@ -7,6 +8,7 @@ public sealed class Backing : IAsyncLifetime
 {
     private LoopbackServer? _redis;
     private LoopbackServer? _azurite;
+    private readonly ConcurrentBag<Task> _ending = [];
 
     public string Redis => $"127.0.0.1:{_redis!.Port}";
 
@@ -25,8 +27,12 @@ public sealed class Backing : IAsyncLifetime
             ["--silent", "--skipApiVersionCheck", "--disableTelemetry", "--blobHost", "127.0.0.1", "--blobPort", $"{port}", "--location", folder]);
     }
 
+    /// <summary>Does not stop before <paramref name="ending"/> has ended, which needs Redis and Azurite.</summary>
+    public void Await(Task ending) => _ending.Add(ending);
+
     public async Task DisposeAsync()
     {
+        await Task.WhenAll(_ending);
         foreach (var server in new[] { _redis, _azurite })
         {
             if (server is not null)

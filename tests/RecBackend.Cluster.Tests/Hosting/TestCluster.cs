@@ -17,8 +17,9 @@ namespace RecBackend.Cluster.Tests.Hosting;
 internal sealed class TestCluster : IAsyncDisposable
 {
     private readonly IReadOnlyList<IHost> _silos;
+    private readonly Backing _backing;
 
-    private TestCluster(IReadOnlyList<IHost> silos) => _silos = silos;
+    private TestCluster(IReadOnlyList<IHost> silos, Backing backing) => (_silos, _backing) = (silos, backing);
 
     public IReadOnlyList<IServiceProvider> Silos => [.. _silos.Select(silo => silo.Services)];
 
@@ -38,7 +39,7 @@ internal sealed class TestCluster : IAsyncDisposable
         // The first alone: it makes the membership table.
         await hosts[0].StartAsync();
         await Task.WhenAll(hosts.Skip(1).Select(host => host.StartAsync()));
-        return new(hosts);
+        return new(hosts, backing);
     }
 
     /// <summary>Waits until the items have counted all acknowledged events.</summary>
@@ -59,9 +60,19 @@ internal sealed class TestCluster : IAsyncDisposable
         return truth;
     }
 
-    public async ValueTask DisposeAsync()
+    /// <summary>Stops as a host stops that is told to: what is gathered is sent, grains are written.</summary>
+    public Task StopAsync() => Task.WhenAll(_silos.Select(silo => silo.StopAsync()));
+
+    /// <summary>Lets the silos end on their own: a stop takes seconds, and the next test has its own cluster.</summary>
+    public ValueTask DisposeAsync()
     {
-        await Task.WhenAll(_silos.Select(silo => silo.StopAsync()));
+        _backing.Await(EndAsync());
+        return default;
+    }
+
+    private async Task EndAsync()
+    {
+        await Task.WhenAll(_silos.Select(silo => silo.StopAsync(new CancellationToken(canceled: true))));
         foreach (var silo in _silos)
         {
             silo.Dispose();

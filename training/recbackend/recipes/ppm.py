@@ -65,7 +65,7 @@ class Config:
     text_schedule: Schedule = Schedule(epochs=12, batch=256, learning_rate=3e-3)
     image_schedule: Schedule = Schedule(epochs=10, batch=128, learning_rate=2e-3)
     user_schedule: Schedule = replace(CLICKS, epochs=1)
-    schedule: Schedule = CLICKS
+    schedule: Schedule = replace(CLICKS, learning_rate=3e-3)
 
 
 # Stage 1

@@ -1,0 +1,20 @@
+using Orleans.Services;
+
+namespace RecBackend.Grains.Counting;
+
+/// <summary>Remembers for another silo whose counts it was about to send. Best effort: users who are forgotten bring their counts when they are active next.</summary>
+[Alias("RecBackend.ICountRoster")]
+public interface ICountRoster : IGrainService
+{
+    /// <summary>Users who have counts in a batch of <paramref name="silo"/>.</summary>
+    [Alias("Note")]
+    Task NoteAsync(SiloAddress silo, RosterEntry[] entries);
+
+    /// <summary>All batches of <paramref name="silo"/> up to this one are durable with the items.</summary>
+    [Alias("Forget")]
+    Task ForgetAsync(SiloAddress silo, CountBatch through);
+}
+
+/// <summary>A user, by the grain's key, with counts in a batch.</summary>
+[GenerateSerializer, Immutable, Alias("RecBackend.RosterEntry")]
+public readonly record struct RosterEntry([property: Id(0)] CountBatch Batch, [property: Id(1)] string User);

@@ -210,6 +210,21 @@ install_image_libraries() {
   say "libturbojpeg.so.0 or libpng16.so.16 is missing: images of items will be refused (on Debian: apt-get install libturbojpeg0 libpng16-16; rec setup tries again)"
 }
 
+# The cluster keeps its state in blobs and its membership in Redis; on one machine these are Azurite, from npm, and Debian's Redis.
+cluster_servers() {
+  if ! command -v redis-server >/dev/null && can_apt; then
+    # The package starts a server of its own, which nobody asked for.
+    step "installing redis-server" apt_install_quietly redis-server
+  fi
+  if ! command -v azurite-blob >/dev/null && [[ ! -x $cache/azurite/node_modules/.bin/azurite-blob ]] && command -v npm >/dev/null; then
+    step "fetching Azurite from npm" npm install --silent --no-audit --no-fund --prefix "$cache/azurite" azurite@3.35.0
+  fi
+  command -v redis-server >/dev/null || { say "redis-server is missing (on Debian: apt-get install redis-server)"; return 1; }
+  command -v azurite-blob >/dev/null || [[ -x $cache/azurite/node_modules/.bin/azurite-blob ]] || { say "azurite-blob is missing (npm install azurite)"; return 1; }
+}
+
+apt_install_quietly() { RUNLEVEL=1 apt_install "$@"; }
+
 can_apt() { [[ $(id -u) == 0 && -f /etc/debian_version ]] && command -v apt-get >/dev/null; }
 
 apt_install() {

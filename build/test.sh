@@ -48,6 +48,10 @@ run_dotnet_tests() {
     fi
     return
   fi
+  if [[ $name == RecBackend.Cluster.Tests ]] && ! cluster_servers; then
+    echo "Redis or Azurite is missing" >"$results/$name.left_out"
+    return
+  fi
   say "testing $name ..."
   dotnet test "$assembly" --results-directory "$results" --logger "trx;LogFileName=$name.trx" --logger "console;verbosity=quiet" \
     --blame-hang-timeout 10m --blame-hang-dump-type none >"$results/$name.log" 2>&1 || echo "exit code $?" >"$results/$name.status"

@@ -48,7 +48,7 @@ public sealed class Backing : IAsyncLifetime
         var cache = Environment.GetEnvironmentVariable("XDG_CACHE_HOME") is { Length: > 0 } set ? set : Path.Combine(Environment.GetEnvironmentVariable("HOME") ?? "/", ".cache");
         var folders = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator).Append(Path.Combine(cache, "recbackend", "azurite", "node_modules", ".bin"));
         return folders.Select(folder => Path.Combine(folder, program)).FirstOrDefault(File.Exists)
-            ?? throw new InvalidOperationException($"{program} is not installed; `./rec setup` says how to get it.");
+            ?? throw new InvalidOperationException($"{program} is not installed; `./rec test` installs it, or says how.");
     }
 }
 

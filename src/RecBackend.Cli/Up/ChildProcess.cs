@@ -44,19 +44,24 @@ internal sealed partial class ChildProcess : IAsyncDisposable
 
         // The host that runs this command runs the child too, so that both are of one .NET.
         var host = Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet" ? Environment.ProcessPath! : "dotnet";
-        var start = new ProcessStartInfo(host)
+        return StartProgram(name, host, [assembly, .. arguments], Path.GetDirectoryName(assembly)!, logFile);
+    }
+
+    /// <summary>Starts any program.</summary>
+    /// <param name="name">What it is, for messages.</param>
+    /// <param name="program">Its path, or its name on the path.</param>
+    /// <param name="arguments">Its command line.</param>
+    /// <param name="folder">The folder that it runs in.</param>
+    /// <param name="logFile">Where its output goes; begun anew. Null: only its end is kept.</param>
+    public static ChildProcess StartProgram(string name, string program, IEnumerable<string> arguments, string folder, string? logFile)
+    {
+        var start = new ProcessStartInfo(program, arguments)
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
-            WorkingDirectory = Path.GetDirectoryName(assembly),
+            WorkingDirectory = folder,
         };
-        start.ArgumentList.Add(assembly);
-        foreach (var argument in arguments)
-        {
-            start.ArgumentList.Add(argument);
-        }
-
         var log = logFile is null ? StreamWriter.Null : new StreamWriter(logFile, append: false) { AutoFlush = true };
         var process = new Process { StartInfo = start };
         process.Start();

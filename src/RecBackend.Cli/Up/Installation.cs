@@ -11,6 +11,9 @@ internal static class Installation
     /// <summary>The server's dll.</summary>
     public static string Server => Output("src/RecBackend.Server", "RecBackend.Server.dll");
 
+    /// <summary>The silo's dll; it is not there where the packages of the cluster engine could not be restored.</summary>
+    public static string Silo => Output("grains/RecBackend.Silo", "RecBackend.Silo.dll");
+
     /// <summary>The gateway's dll.</summary>
     public static string Gateway => Output("gateway/RecBackend.Gateway", "RecBackend.Gateway.dll");
 

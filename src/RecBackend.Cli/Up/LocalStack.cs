@@ -6,7 +6,7 @@ using RecBackend.Client;
 
 namespace RecBackend.Cli.Up;
 
-/// <summary>A server and a gateway as child processes on loopback, filled with a data set and a bundle.</summary>
+/// <summary>A server, or the silos of a cluster, and a gateway as child processes on loopback, filled with a data set and a bundle.</summary>
 internal sealed class LocalStack(UpOptions options)
 {
     private const int ProbeItems = 100;
@@ -28,14 +28,14 @@ internal sealed class LocalStack(UpOptions options)
         Directory.CreateDirectory(options.State);
         using var stateLock = LockState();
 
-        var serverAddress = new Uri($"http://127.0.0.1:{Loopback.FreePort()}/");
         var gatewayAddress = new Uri($"http://127.0.0.1:{options.Port}/");
-        await using var server = StartServer(serverAddress);
-        await using var gateway = StartGateway(gatewayAddress, serverAddress);
+        await using var engine = options.Silos == 0 ? LocalEngine.StartServer(options.State) : await LocalEngine.StartClusterAsync(options.State, options.Silos, cancellation);
+        await using var gateway = StartGateway(gatewayAddress, engine);
 
         using var running = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        var work = ServeAsync(serverAddress, gatewayAddress, data, bundle, ready, running.Token);
-        var childEnded = Task.WhenAny(server.Exited, gateway.Exited);
+        var work = ServeAsync(engine, gatewayAddress, data, bundle, ready, running.Token);
+        ChildProcess[] children = [.. engine.Processes, gateway];
+        var childEnded = Task.WhenAny(children.Select(child => child.Exited));
         await Task.WhenAny(work, childEnded);
 
         // Ctrl-C reaches the children too, perhaps before this process has taken note; and a call fails a moment before the end of its child is noticed.
@@ -51,16 +51,16 @@ internal sealed class LocalStack(UpOptions options)
         {
             await running.CancelAsync();
             await work.ContinueWith(_ => { }, TaskScheduler.Default);
-            throw (server.Exited.IsCompleted ? server : gateway).EndedTooEarly();
+            throw children.First(child => child.Exited.IsCompleted).EndedTooEarly();
         }
 
         await work;
     }
 
     private async Task ServeAsync(
-        Uri serverAddress, Uri gatewayAddress, DataFolder data, BundleFile bundle, Action<Uri> ready, CancellationToken cancellation)
+        LocalEngine engine, Uri gatewayAddress, DataFolder data, BundleFile bundle, Action<Uri> ready, CancellationToken cancellation)
     {
-        await FillAsync(serverAddress, data, bundle, cancellation);
+        await FillAsync(engine, data, bundle, cancellation);
         await ProbeAsync(gatewayAddress, data, cancellation);
         ready(gatewayAddress);
         await Task.Delay(Timeout.Infinite, cancellation);
@@ -79,30 +79,26 @@ internal sealed class LocalStack(UpOptions options)
         }
     }
 
-    private ChildProcess StartServer(Uri address) => ChildProcess.Start(
-        "server",
-        Installation.Server,
-        [
-            "--urls", address.GetLeftPart(UriPartial.Authority),
-            "--RecBackend:State", Path.Combine(options.State, "server"),
-            "--RecBackend:Development", "true",
-        ],
-        Path.Combine(options.State, "server.log"));
-
-    private ChildProcess StartGateway(Uri address, Uri server) => ChildProcess.Start(
+    private ChildProcess StartGateway(Uri address, LocalEngine engine) => ChildProcess.Start(
         "gateway",
         Installation.Gateway,
         [
             "--urls", address.GetLeftPart(UriPartial.Authority),
-            "--Gateway:Destinations:0", server.GetLeftPart(UriPartial.Authority),
             "--RecBackend:Development", "true",
+            .. engine.GatewayArguments,
         ],
         Path.Combine(options.State, "gateway.log"));
 
-    private async Task FillAsync(Uri serverAddress, DataFolder data, BundleFile bundle, CancellationToken cancellation)
+    private async Task FillAsync(LocalEngine engine, DataFolder data, BundleFile bundle, CancellationToken cancellation)
     {
-        using var client = new RecBackendClient(serverAddress);
-        await UntilAsync(StartLimit, "the server did not start", () => IsStartedAsync(client, cancellation), cancellation);
+        // All of them: a model is activated on the silos that are there.
+        foreach (var address in engine.Addresses)
+        {
+            using var host = new RecBackendClient(address);
+            await UntilAsync(StartLimit, $"the host at {address} did not start", () => IsStartedAsync(host, cancellation), cancellation);
+        }
+
+        using var client = new RecBackendClient(engine.Addresses[0]);
 
         // The bundle first: items are then encoded as they come in, where progress is visible.
         await ActivateAsync(client, bundle, cancellation);

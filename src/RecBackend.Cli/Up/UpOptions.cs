@@ -5,4 +5,5 @@ namespace RecBackend.Cli.Up;
 /// <param name="Bundle">The bundle: folder or zip.</param>
 /// <param name="Port">The gateway's port.</param>
 /// <param name="State">Folder of everything that outlives the command.</param>
-internal sealed record UpOptions(string Data, string Bundle, int Port, string State);
+/// <param name="Silos">Silos of a cluster; 0 = the embedded engine.</param>
+internal sealed record UpOptions(string Data, string Bundle, int Port, string State, int Silos = 0);

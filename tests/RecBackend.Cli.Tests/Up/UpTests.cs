@@ -68,6 +68,21 @@ public class UpTests
         Assert.Equal((version, "another"), (first, second));
     }
 
+    [SkippableFact]
+    public async Task Second_start_of_a_cluster_finds_users_items_and_model_again()
+    {
+        Skip.IfNot(File.Exists(Installation.Silo), "The silo is not built: the packages of the cluster engine cannot be restored here.");
+        Skip.IfNot(LocalEngine.TryFind("redis-server") is not null && LocalEngine.TryFind("azurite-blob") is not null, "redis-server or azurite-blob is not installed.");
+        using var folder = new TemporaryFolder();
+        var user = File.ReadLines(Path.Combine(Data, "events.csv")).Skip(1).First().Split(',')[0];
+
+        var first = await WhileUpAsync(Loopback.FreePort(), folder.Path, silos: 2, client => client.GetUserAsync(user));
+        var second = await WhileUpAsync(Loopback.FreePort(), folder.Path, silos: 3, client => client.GetUserAsync(user));
+
+        Assert.True(first!.Impressions > 0);
+        Assert.Equal(first, second);
+    }
+
     [Fact]
     public async Task Evaluation_on_a_state_that_is_not_the_history_is_refused()
     {
@@ -96,12 +111,14 @@ public class UpTests
     }
 
     /// <summary>Does something while the stack is up, then stops it and makes sure that nobody listens any more.</summary>
-    private static async Task<T> WhileUpAsync<T>(int port, string state, Func<RecBackendClient, Task<T>> use)
+    private static Task<T> WhileUpAsync<T>(int port, string state, Func<RecBackendClient, Task<T>> use) => WhileUpAsync(port, state, silos: 0, use);
+
+    private static async Task<T> WhileUpAsync<T>(int port, string state, int silos, Func<RecBackendClient, Task<T>> use)
     {
         using var stop = new CancellationTokenSource();
         using var client = new RecBackendClient(new Uri($"http://127.0.0.1:{port}"));
         var ready = new TaskCompletionSource();
-        var running = Stack(port, state).RunAsync(_ => ready.SetResult(), stop.Token);
+        var running = Stack(port, state, silos).RunAsync(_ => ready.SetResult(), stop.Token);
         T result;
         try
         {
@@ -149,5 +166,5 @@ public class UpTests
         return folder;
     }
 
-    private static LocalStack Stack(int port, string state) => new(new UpOptions(Data, Bundle, port, state));
+    private static LocalStack Stack(int port, string state, int silos = 0) => new(new UpOptions(Data, Bundle, port, state, silos));
 }

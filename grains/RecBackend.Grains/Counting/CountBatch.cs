@@ -25,5 +25,8 @@ public readonly record struct ItemCount(
 }
 
 /// <summary>A count that is stored with its user until it is known to be durable with its item.</summary>
+/// <param name="Batch">The batch that it travels in.</param>
+/// <param name="Count">The count.</param>
+/// <param name="UserVersion">The user's version of the write that stored it.</param>
 [MessagePackObject]
-public readonly record struct PendingCount([property: Key(0)] CountBatch Batch, [property: Key(1)] ItemCount Count);
+public readonly record struct PendingCount([property: Key(0)] CountBatch Batch, [property: Key(1)] ItemCount Count, [property: Key(2)] long UserVersion);

@@ -20,11 +20,11 @@ public sealed class CountLedger
     [Key(1)]
     public HashSet<Guid> Closed { get; set; } = [];
 
-    /// <summary>Users who were left out of a batch, because nobody knew whether their events were stored; by <see cref="UserOfBatch.Key"/>.</summary>
+    /// <summary>Users who were left out of a batch, because nobody knew whether their events were stored; by <see cref="UserOfBatch.UserKey"/>.</summary>
     [Key(2)]
     public HashSet<string> LeftOut { get; set; } = [];
 
-    /// <summary>Users whose part of a batch was counted alone; by <see cref="UserOfBatch.Key"/>.</summary>
+    /// <summary>Writes of users whose part of a batch was counted alone; by <see cref="UserOfBatch.Key"/>.</summary>
     [Key(3)]
     public HashSet<string> Alone { get; set; } = [];
 
@@ -42,7 +42,7 @@ public sealed class CountLedger
     /// <summary>What is to be done with one user's part of a batch that comes alone.</summary>
     public CountDecision DecideAlone(UserOfBatch part)
     {
-        var travelled = part.Batch.Number <= Counted.GetValueOrDefault(part.Batch.Incarnation) && !LeftOut.Contains(part.Key);
+        var travelled = part.Batch.Number <= Counted.GetValueOrDefault(part.Batch.Incarnation) && !LeftOut.Contains(UserOfBatch.UserKey(part.Batch, part.User));
         return travelled || Alone.Contains(part.Key) ? CountDecision.Known : CountDecision.Count;
     }
 
@@ -50,7 +50,7 @@ public sealed class CountLedger
     public void Note(CountBatch batch, IEnumerable<string> leftOut)
     {
         Counted[batch.Incarnation] = batch.Number;
-        LeftOut.UnionWith(leftOut.Select(user => new UserOfBatch(batch, user).Key));
+        LeftOut.UnionWith(leftOut.Select(user => UserOfBatch.UserKey(batch, user)));
     }
 
     /// <summary>Notes that a user's part of a batch was counted alone.</summary>
@@ -64,11 +64,13 @@ public sealed class CountLedger
     }
 }
 
-/// <summary>One user's part of a batch.</summary>
+/// <summary>What one write of a user has in a batch. A batch may take several writes of a user, of which another silo may know but the first.</summary>
 [GenerateSerializer, Immutable, Alias("RecBackend.UserOfBatch")]
-public readonly record struct UserOfBatch([property: Id(0)] CountBatch Batch, [property: Id(1)] string User)
+public readonly record struct UserOfBatch([property: Id(0)] CountBatch Batch, [property: Id(1)] string User, [property: Id(2)] long UserVersion)
 {
-    internal string Key => $"{Batch.Incarnation:n}/{Batch.Number}/{User}";
+    internal string Key => $"{UserKey(Batch, User)}/{UserVersion}";
+
+    internal static string UserKey(CountBatch batch, string user) => $"{batch.Incarnation:n}/{batch.Number}/{user}";
 }
 
 /// <summary>What a shard does with counts.</summary>

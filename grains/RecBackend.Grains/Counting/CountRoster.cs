@@ -147,7 +147,7 @@ internal sealed class RosterSender(IServiceProvider services, IClusterMembership
         {
             await GetGrainService(silo).ForgetAsync(here.SiloAddress, through);
         }
-        catch (Exception error) when (error is TimeoutException or OrleansException)
+        catch (Exception)
         {
             // It forgets with the next batch, or wakes users in vain.
         }
@@ -181,7 +181,7 @@ internal sealed class RosterSender(IServiceProvider services, IClusterMembership
                     await GetGrainService(peer).NoteAsync(here.SiloAddress, entries);
                 }
             }
-            catch (Exception error) when (error is TimeoutException or OrleansException)
+            catch (Exception)
             {
                 // A roster is a help, not a promise.
             }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
 using RecBackend.Core.Storage;
@@ -28,6 +29,7 @@ internal sealed class ItemCounter : IAsyncDisposable
     private readonly Task _work;
     private Batch _open;
     private bool _stopping;
+    private bool _renew;
 
     public ItemCounter(ItemShards shards, RosterSender roster, ILogger<ItemCounter> log)
     {
@@ -38,22 +40,26 @@ internal sealed class ItemCounter : IAsyncDisposable
 
     /// <summary>Takes a place in the open batch for counts that are about to be stored with their user.</summary>
     /// <exception cref="StorageException"><see cref="StorageException.Overloaded"/>: the item shards do not keep up.</exception>
-    public Turn Join(string user, ItemCount[] counts)
+    /// <param name="user">Key of the user's grain.</param>
+    /// <param name="version">The user's version of the write.</param>
+    /// <param name="counts">What it counts.</param>
+    public Turn Join(string user, long version, ItemCount[] counts)
     {
         lock (_lock)
         {
+            // While shards do not answer, the sender closes nothing.
+            if (_open.LeftOut.ContainsKey(user) || Stopwatch.GetElapsedTime(_open.Opened) > Span)
+            {
+                Close();
+            }
+
             if (_closed.Count > MostWaiting)
             {
                 throw new StorageException(StorageException.Overloaded, "Counts of many seconds wait for the items' storage already; try again later.");
             }
 
-            if (_open.LeftOut.ContainsKey(user))
-            {
-                Close();
-            }
-
             _open.Writing++;
-            return new(this, _open, user, counts);
+            return new(this, _open, user, new(version, counts));
         }
     }
 
@@ -67,7 +73,7 @@ internal sealed class ItemCounter : IAsyncDisposable
     }
 
     /// <summary>Sees to it that a user's part of a batch is counted, whoever was to send the batch.</summary>
-    public async Task CountedAsync(CountBatch batch, string user, ItemCount[] counts)
+    public async Task CountedAsync(CountBatch batch, string user, long version, ItemCount[] counts)
     {
         Batch? own;
         lock (_lock)
@@ -75,6 +81,7 @@ internal sealed class ItemCounter : IAsyncDisposable
             if (_open.Id == batch)
             {
                 Close();
+                _wake.Release();
             }
 
             own = _closed.FirstOrDefault(closed => closed.Id == batch);
@@ -86,7 +93,7 @@ internal sealed class ItemCounter : IAsyncDisposable
         }
 
         await Task.WhenAll(counts.GroupBy(count => _shards.Of(count.Item)).Select(part =>
-            TryUntilDoneAsync(() => _shards[part.Key].CountAloneAsync(new(batch, user), new Immutable<ItemCount[]>([.. part])))));
+            TryUntilDoneAsync(() => _shards[part.Key].CountAloneAsync(new(batch, user, version), new Immutable<ItemCount[]>([.. part])))));
     }
 
     /// <summary>Sends what is gathered now; ends when it is durable with the items.</summary>
@@ -96,6 +103,7 @@ internal sealed class ItemCounter : IAsyncDisposable
         lock (_lock)
         {
             Close();
+            _wake.Release();
             waiting = [.. _closed.Select(batch => batch.Done.Task)];
         }
 
@@ -131,15 +139,25 @@ internal sealed class ItemCounter : IAsyncDisposable
         }
 
         _closed.Enqueue(_open);
-        _open = new(_open.Id with { Number = _open.Id.Number + 1 });
-        _wake.Release();
+        _open = new(_renew ? new(Guid.NewGuid(), 1) : _open.Id with { Number = _open.Id.Number + 1 });
+        _renew = false;
     }
 
     private async Task WorkAsync()
     {
         while (true)
         {
-            await _wake.WaitAsync(Span).ConfigureAwait(false);
+            bool behind;
+            lock (_lock)
+            {
+                behind = _closed.Count > 0;
+            }
+
+            if (!behind)
+            {
+                await _wake.WaitAsync(Span).ConfigureAwait(false);
+            }
+
             Batch? batch;
             lock (_lock)
             {
@@ -174,7 +192,7 @@ internal sealed class ItemCounter : IAsyncDisposable
     private async Task SendAsync(Batch batch)
     {
         await batch.WrittenAsync(_stop.Token);
-        var touched = batch.Counts.Values.Concat(batch.LeftOut.Values).SelectMany(counts => counts).Select(count => _shards.Of(count.Item)).ToHashSet();
+        var touched = batch.Counts.Values.Concat(batch.LeftOut.Values).SelectMany(writes => writes).SelectMany(write => write.Counts).Select(count => _shards.Of(count.Item)).ToHashSet();
         await Task.WhenAll(touched.Select(shard => SendAsync(batch, shard)));
         lock (_lock)
         {
@@ -188,9 +206,9 @@ internal sealed class ItemCounter : IAsyncDisposable
 
     private async Task SendAsync(Batch batch, int shard)
     {
-        var byUser = batch.Counts.ToDictionary(user => user.Key, user => user.Value.FindAll(count => _shards.Of(count.Item) == shard));
-        ItemCount[] counts = [.. byUser.Values.SelectMany(each => each).GroupBy(count => count.Item).Select(same => same.Aggregate((a, b) => a.And(b)))];
-        string[] leftOut = [.. batch.LeftOut.Where(user => user.Value.Exists(count => _shards.Of(count.Item) == shard)).Select(user => user.Key)];
+        var byUser = batch.Counts.ToDictionary(user => user.Key, user => user.Value.ConvertAll(write => write with { Counts = OfShard(write) }));
+        ItemCount[] counts = [.. byUser.Values.SelectMany(writes => writes).SelectMany(write => write.Counts).GroupBy(count => count.Item).Select(same => same.Aggregate((a, b) => a.And(b)))];
+        string[] leftOut = [.. batch.LeftOut.Where(user => user.Value.Exists(write => OfShard(write).Length > 0)).Select(user => user.Key)];
         var taken = true;
         await TryUntilDoneAsync(async () => taken = await _shards[shard].CountAsync(batch.Id, new(counts), leftOut));
         if (taken)
@@ -198,22 +216,21 @@ internal sealed class ItemCounter : IAsyncDisposable
             return;
         }
 
-        foreach (var (user, each) in byUser)
-        {
-            if (each.Count > 0)
-            {
-                await TryUntilDoneAsync(() => _shards[shard].CountAloneAsync(new(batch.Id, user), new([.. each])));
-            }
-        }
-
         lock (_lock)
         {
             // This incarnation is closed there for good.
-            if (_open.Id.Incarnation == batch.Id.Incarnation && _open.IsEmpty)
+            _renew |= _open.Id.Incarnation == batch.Id.Incarnation;
+        }
+
+        foreach (var (user, writes) in byUser)
+        {
+            foreach (var write in writes.Where(write => write.Counts.Length > 0))
             {
-                _open = new(new(Guid.NewGuid(), 1));
+                await TryUntilDoneAsync(() => _shards[shard].CountAloneAsync(new(batch.Id, user, write.UserVersion), new(write.Counts)));
             }
         }
+
+        ItemCount[] OfShard(Write write) => Array.FindAll(write.Counts, count => _shards.Of(count.Item) == shard);
     }
 
     private async Task TryUntilDoneAsync(Func<Task> call)
@@ -239,10 +256,13 @@ internal sealed class ItemCounter : IAsyncDisposable
         private readonly ItemCounter _counter;
         private readonly Batch _batch;
         private readonly string _user;
-        private readonly ItemCount[] _counts;
+        private readonly Write _write;
         private bool _ended;
 
-        internal Turn(ItemCounter counter, Batch batch, string user, ItemCount[] counts) => (_counter, _batch, _user, _counts) = (counter, batch, user, counts);
+        internal Turn(ItemCounter counter, Batch batch, string user, Write write) => (_counter, _batch, _user, _write) = (counter, batch, user, write);
+
+        /// <summary>The user's version of the write.</summary>
+        public long UserVersion => _write.UserVersion;
 
         /// <summary>Ends when another silo knows that the user has counts in the batch, should this silo not live to send it.</summary>
         public Task NoteAsync() => _counter._roster.NoteAsync(new(_batch.Id, _user));
@@ -251,12 +271,12 @@ internal sealed class ItemCounter : IAsyncDisposable
         public CountBatch Batch => _batch.Id;
 
         /// <summary>The counts are durable with their user and go with the batch.</summary>
-        public void Confirm() => End(() => ItemCounter.Batch.Add(_batch.Counts, _user, _counts));
+        public void Confirm() => End(() => ItemCounter.Batch.Add(_batch.Counts, _user, [_write]));
 
         /// <summary>Nobody knows whether the counts were stored. All that the user has in the batch is left out of it, and comes alone with the user's next activation.</summary>
         public void LeaveOut() => End(() =>
         {
-            ItemCounter.Batch.Add(_batch.LeftOut, _user, _counts);
+            ItemCounter.Batch.Add(_batch.LeftOut, _user, [_write]);
             if (_batch.Counts.Remove(_user, out var confirmed))
             {
                 ItemCounter.Batch.Add(_batch.LeftOut, _user, confirmed);
@@ -288,6 +308,9 @@ internal sealed class ItemCounter : IAsyncDisposable
         }
     }
 
+    /// <summary>What one write of a user counts.</summary>
+    internal readonly record struct Write(long UserVersion, ItemCount[] Counts);
+
     internal sealed class Batch(CountBatch id)
     {
         private readonly TaskCompletionSource _written = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -295,26 +318,28 @@ internal sealed class ItemCounter : IAsyncDisposable
 
         public CountBatch Id { get; } = id;
 
+        public long Opened { get; } = Stopwatch.GetTimestamp();
+
         /// <summary>Users who store counts of this batch right now.</summary>
         public int Writing { get; set; }
 
-        public Dictionary<string, List<ItemCount>> Counts { get; } = new(StringComparer.Ordinal);
+        public Dictionary<string, List<Write>> Counts { get; } = new(StringComparer.Ordinal);
 
-        public Dictionary<string, List<ItemCount>> LeftOut { get; } = new(StringComparer.Ordinal);
+        public Dictionary<string, List<Write>> LeftOut { get; } = new(StringComparer.Ordinal);
 
         public TaskCompletionSource Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
         public bool IsEmpty => Writing == 0 && Counts.Count == 0 && LeftOut.Count == 0;
 
-        public static void Add(Dictionary<string, List<ItemCount>> to, string user, IEnumerable<ItemCount> counts)
+        public static void Add(Dictionary<string, List<Write>> to, string user, IEnumerable<Write> writes)
         {
             if (to.TryGetValue(user, out var known))
             {
-                known.AddRange(counts);
+                known.AddRange(writes);
             }
             else
             {
-                to.Add(user, [.. counts]);
+                to.Add(user, [.. writes]);
             }
         }
 

@@ -28,6 +28,14 @@ internal sealed class ItemSegmentStore(IGrainStorage storage, SegmentCache cache
         _manifest = read;
     }
 
+    /// <summary>Whether the manifest is still the one that was read or written last.</summary>
+    public async Task<bool> IsManifestCurrentAsync()
+    {
+        var read = new GrainState<ItemShardManifest>(new());
+        await OrFaultAsync(storage.ReadStateAsync(StateName, ManifestId, read));
+        return read.ETag == _manifest.ETag;
+    }
+
     /// <summary>Replaces the manifest.</summary>
     /// <exception cref="InconsistentStateException">Another activation did.</exception>
     public async Task WriteManifestAsync(ItemShardManifest manifest)

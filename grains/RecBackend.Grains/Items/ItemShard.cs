@@ -33,6 +33,7 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
     private long _headerVersion = -1;
     private long _version;
     private long _next;
+    private DateTimeOffset _fenced;
     private bool _writing;
     private Task _merging = Task.CompletedTask;
 
@@ -48,6 +49,7 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
     /// <exception cref="StorageException">They were written by a cluster with another number of shards.</exception>
     public async Task LoadAsync(int shards)
     {
+        _fenced = clock.GetUtcNow();
         await segments.ReadManifestAsync();
         if (segments.Manifest.Shards == 0)
         {
@@ -218,6 +220,7 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
         var decided = new List<Waiting>();
         try
         {
+            await RenewFenceAsync();
             while (group.Bytes < SegmentBytes && _waiting.TryDequeue(out var waiting))
             {
                 decided.Add(waiting);
@@ -228,6 +231,7 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
             {
                 await segments.WriteAsync(_next, segment);
                 Apply(_next++, segment);
+                _fenced = clock.GetUtcNow();
                 _version = Math.Max(_version, group.Version);
                 await tell(group.Changes);
             }
@@ -247,6 +251,22 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
 
             decided.ForEach(waiting => waiting.Fail(Failure));
         }
+    }
+
+    /// <summary>A shard that wrote nothing for long may have been replaced, and the segments that would tell it may be gone: it looks whether its log is still the one that it read.</summary>
+    private async Task RenewFenceAsync()
+    {
+        if (clock.GetUtcNow() - _fenced < RetiredFor / 2)
+        {
+            return;
+        }
+
+        if (!await segments.IsManifestCurrentAsync())
+        {
+            throw new StorageException(StorageException.Unavailable, "Another silo has taken over this shard of the items. Nothing was stored; it is safe to send the call again.");
+        }
+
+        _fenced = clock.GetUtcNow();
     }
 
     private void Apply(long number, ItemSegment segment)

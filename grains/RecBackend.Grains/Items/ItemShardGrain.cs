@@ -12,17 +12,17 @@ namespace RecBackend.Grains.Items;
 [Reentrant, OnEntitySilos]
 internal sealed class ItemShardGrain : Grain, IItemShardGrain
 {
-    private readonly ItemShards _shards;
     private readonly ItemShard _shard;
+    private readonly int _shards;
 
     public ItemShardGrain(
-        [FromKeyedServices(GrainStorageName.Value)] IGrainStorage storage, SegmentCache cache, ItemShards shards, IItemChangeSink changes, EngineClock clock)
+        [FromKeyedServices(GrainStorageName.Value)] IGrainStorage storage, SegmentCache cache, IItemChangeSink changes, EngineClock clock)
     {
-        _shards = shards;
-        _shard = new(new(storage, cache, (int)this.GetPrimaryKeyLong()), changes.TellAsync, clock.Time);
+        (var shard, _shards) = ItemShards.Parse(this.GetPrimaryKeyLong());
+        _shard = new(new(storage, cache, shard), changes.TellAsync, clock.Time);
     }
 
-    public override Task OnActivateAsync(CancellationToken cancellationToken) => _shard.LoadAsync(_shards.Count);
+    public override Task OnActivateAsync(CancellationToken cancellationToken) => _shard.LoadAsync(_shards);
 
     public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken) => _shard.CloseAsync();
 

@@ -9,7 +9,11 @@ internal sealed class ItemShards(IGrainFactory grains, int count)
 {
     public int Count => count;
 
-    public IItemShardGrain this[int shard] => grains.GetGrain<IItemShardGrain>(shard);
+    // The number of shards is part of the key: a silo that is set to another one reaches grains that refuse it, and never the wrong shard.
+    public IItemShardGrain this[int shard] => grains.GetGrain<IItemShardGrain>(((long)count << 32) | (uint)shard);
+
+    /// <summary>The shard and the number of shards of a grain's key.</summary>
+    public static (int Shard, int Shards) Parse(long key) => ((int)(key & 0xffffffff), (int)(key >> 32));
 
     public IEnumerable<IItemShardGrain> All => Enumerable.Range(0, count).Select(shard => this[shard]);
 

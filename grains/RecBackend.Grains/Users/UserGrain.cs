@@ -52,12 +52,13 @@ internal sealed class UserGrain(
             return outcomes;
         }
 
-        using var turn = counter.Join(this.GetPrimaryKeyString(), [.. counts.Values]);
+        using var turn = Join([.. counts.Values]);
         _pending.RemoveAll(pending => counter.IsCounted(pending.Batch));
+        PendingCount[] own = [.. counts.Values.Select(count => new PendingCount(turn.Batch, count, turn.UserVersion))];
         try
         {
             var noted = turn.NoteAsync();
-            await WriteAsync([.. _pending, .. counts.Values.Select(count => new PendingCount(turn.Batch, count))]);
+            await WriteAsync([.. _pending, .. own]);
             await noted;
         }
         catch
@@ -66,7 +67,7 @@ internal sealed class UserGrain(
             throw;
         }
 
-        _pending.AddRange(counts.Values.Select(count => new PendingCount(turn.Batch, count)));
+        _pending.AddRange(own);
         turn.Confirm();
         return outcomes;
     }
@@ -85,9 +86,9 @@ internal sealed class UserGrain(
         }
 
         // What the user has done stays with the items, which name nobody: it must reach them before it is forgotten here.
-        foreach (var pending in _pending.GroupBy(pending => pending.Batch))
+        foreach (var write in _pending.GroupBy(pending => (pending.Batch, pending.UserVersion)).ToArray())
         {
-            await counter.CountedAsync(pending.Key, this.GetPrimaryKeyString(), [.. pending.Select(one => one.Count)]);
+            await counter.CountedAsync(write.Key.Batch, this.GetPrimaryKeyString(), write.Key.UserVersion, [.. write.Select(one => one.Count)]);
         }
 
         try
@@ -113,6 +114,20 @@ internal sealed class UserGrain(
         }
 
         return Task.CompletedTask;
+    }
+
+    private ItemCounter.Turn Join(ItemCount[] counts)
+    {
+        try
+        {
+            return counter.Join(this.GetPrimaryKeyString(), _user.Changes().After.Version, counts);
+        }
+        catch
+        {
+            // Else the caller's next try would find the events applied.
+            _user.Rollback();
+            throw;
+        }
     }
 
     private UserEventOutcome Apply(in UserEvent one, Dictionary<string, ItemCount> counts)
@@ -161,10 +176,10 @@ internal sealed class UserGrain(
 
     private async Task RecoverAsync(PendingCount[] pending)
     {
-        foreach (var batch in pending.GroupBy(one => one.Batch))
+        foreach (var write in pending.GroupBy(one => (one.Batch, one.UserVersion)))
         {
-            await counter.CountedAsync(batch.Key, this.GetPrimaryKeyString(), [.. batch.Select(one => one.Count)]);
-            _pending.RemoveAll(one => one.Batch == batch.Key);
+            await counter.CountedAsync(write.Key.Batch, this.GetPrimaryKeyString(), write.Key.UserVersion, [.. write.Select(one => one.Count)]);
+            _pending.RemoveAll(one => (one.Batch, one.UserVersion) == write.Key);
         }
     }
 }

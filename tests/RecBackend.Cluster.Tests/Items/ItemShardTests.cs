@@ -68,6 +68,23 @@ public sealed class ItemShardTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public async Task Writer_that_was_replaced_fails_also_when_the_merged_log_is_gone()
+    {
+        var replaced = await OpenAsync();
+        var writer = await OpenAsync();
+        for (var i = 0; i < 400; i++)
+        {
+            _clock.Advance(TimeSpan.FromMinutes(1));
+            await writer.UpsertAsync([Upsert($"i{i}", "x")]);
+            await writer.CloseAsync();
+        }
+
+        Assert.DoesNotContain(_storage.Names, name => name == "items-itemlog/1-1");
+        await Assert.ThrowsAsync<StorageException>(() => replaced.UpsertAsync([Upsert("lost", "x")]));
+        Assert.Equal(400, (await OpenAsync()).Count);
+    }
+
+    [Fact]
     public async Task Items_of_another_number_of_shards_are_refused()
     {
         await OpenAsync();

@@ -39,7 +39,7 @@ public sealed class StoredStateTests
         Assert.Equal(new CountersState(4, 5, 6), counted.Counters);
         Assert.True(deleted.Deleted);
         Assert.Equal(CountDecision.Known, segment.Header!.Ledger.Decide(new(Sample.Incarnation, 3)));
-        Assert.Equal(CountDecision.Known, segment.Header.Ledger.DecideAlone(new(new(Sample.Incarnation, 9), "u")));
+        Assert.Equal(CountDecision.Known, segment.Header.Ledger.DecideAlone(new(new(Sample.Incarnation, 9), "u", 7)));
         Assert.Equal(["b1", "b2"], Assert.Single(segment.Header.Trims).Keep);
     }
 
@@ -91,7 +91,7 @@ public sealed class StoredStateTests
             Clicks = 2,
             History = [new("i2", InteractionEvent.Click, 20), new("i1", InteractionEvent.Click, 10)],
             Arrivals = [new("e1", 100), new("e2", 200)],
-            Pending = [new(new(Incarnation, 4), new("i2", 1, 1, 20))],
+            Pending = [new(new(Incarnation, 4), new("i2", 1, 1, 20), 7)],
         };
 
         public static readonly ItemSegment Segment = new()
@@ -122,7 +122,7 @@ public sealed class StoredStateTests
         {
             var header = new ShardHeader { Trims = [new(2, ["b1", "b2"])] };
             header.Ledger.Note(new(Incarnation, 3), ["u2"]);
-            header.Ledger.NoteAlone(new(new(Incarnation, 9), "u"));
+            header.Ledger.NoteAlone(new(new(Incarnation, 9), "u", 7));
             return header;
         }
     }

@@ -146,7 +146,7 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
         return Task.FromResult(deleted);
     });
 
-    public Task TrimAsync(string[] keep) => WriteAsync(group =>
+    public Task<bool> TrimAsync(string[] keep) => WriteAsync(group =>
     {
         var last = group.Header.Trims.LastOrDefault();
         if (last is null || !last.Keep.ToHashSet(StringComparer.Ordinal).SetEquals(keep))
@@ -171,7 +171,7 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
     });
 
     /// <summary>Adds one user's part of a batch.</summary>
-    public Task CountAloneAsync(UserOfBatch part, IReadOnlyList<ItemCount> counts) => WriteAsync(group =>
+    public Task<bool> CountAloneAsync(UserOfBatch part, IReadOnlyList<ItemCount> counts) => WriteAsync(group =>
     {
         if (group.Header.Ledger.DecideAlone(part) == CountDecision.Count)
         {

@@ -71,19 +71,4 @@ internal sealed class ItemShardGrain : Grain, IItemShardGrain
             }
         }
     }
-
-    private async Task WriteAsync(Task write)
-    {
-        try
-        {
-            await write;
-        }
-        finally
-        {
-            if (_shard.Failure is not null)
-            {
-                DeactivateOnIdle();
-            }
-        }
-    }
 }

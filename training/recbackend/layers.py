@@ -45,6 +45,7 @@ class CategoricalInputs(nn.Module):
 
 class HistoryProjection(nn.Module):
     """Turns a history into what target attention reads: for each head its keys, then for each head its values, then the mask: [B, L, 2 · heads · width + 1].
+    The user's own state reads the mean of the values.
 
     Keys also know the place in the history (newest first), the event's type, and how long it was before the newest event. All three are bounded and stay out of the values: the
     histories of users who return after months hold intervals that training has hardly seen.
@@ -52,18 +53,20 @@ class HistoryProjection(nn.Module):
 
     def __init__(self, event: int, heads: int, width: int, length: int, actions: int):
         super().__init__()
+        self.read, self.state = heads * width, 2 * heads * width + 1
         # No bias: the zeros of padding must stay zero values.
         self.project = nn.Linear(event, 2 * heads * width, bias=False)
         self.position = nn.Parameter(torch.zeros(length, heads * width))
         self.action = _embedding(actions + 1, heads * width)
         self.interval = nn.Parameter(torch.zeros(heads * width))
 
-    def forward(self, history: Tensor, actions: Tensor, intervals: Tensor, mask: Tensor) -> Tensor:
-        """history [B, L, event] with zeros in padding, actions, intervals and mask [B, L] -> [B, L, 2 · heads · width + 1]."""
+    def forward(self, history: Tensor, actions: Tensor, intervals: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """history [B, L, event] with zeros in padding, actions, intervals and mask [B, L] -> [B, L, state], [B, read]."""
         age = 1 - torch.exp(intervals * -0.25)
         place = self.position + self.action(actions) + age.unsqueeze(2) * self.interval
         keys, values = torch.split(self.project(history), place.shape[2], 2)
-        return torch.cat([keys + place, values, mask.unsqueeze(2)], 2)
+        mean = values.sum(1) / mask.sum(1, keepdim=True).clamp(min=1.0)
+        return torch.cat([keys + place, values, mask.unsqueeze(2)], 2), mean
 
 
 class TargetAttention(nn.Module):
@@ -75,7 +78,7 @@ class TargetAttention(nn.Module):
 
     def __init__(self, item: int, heads: int, width: int):
         super().__init__()
-        self.heads, self.width = heads, width
+        self.heads, self.width, self.read = heads, width, heads * width
         self.query = nn.Linear(item, heads * width)
 
     def forward(self, item: Tensor, history_state: Tensor) -> tuple[Tensor, Tensor]:
@@ -175,21 +178,21 @@ class RankingShape:
 class UserEncoder(nn.Module):
     """All of a user that no candidate is needed for: keys and values of the history, and the user's part of the ranker's first layer and crosses."""
 
-    def __init__(self, shape: RankingShape, schema: Schema, user_id: int, item_id: int, representation: int, sequence: nn.Module | None = None):
-        """`sequence`: called with representations [B, L, dRep], intervals and mask; gives [B, L, sequence.width], which is joined to the events."""
+    def __init__(self, shape: RankingShape, schema: Schema, user_id: int, item_id: int, representation: int, sequence: nn.Module | None = None, history: nn.Module | None = None):
+        """`sequence`: called with representations [B, L, dRep], intervals and mask; gives [B, L, sequence.width], which is joined to the events.
+        `history`: takes the place of the `HistoryProjection`, and has its attributes and shapes."""
         super().__init__()
         self.widths = [item_id, representation]
         self.sequence = sequence
         event = item_id + representation + (sequence.width if sequence is not None else 0)
-        self.attention = shape.heads * shape.head_width
         self.profile = nn.ModuleList(_embedding(attribute.size, shape.profile_width) for attribute in schema.profile)
-        self.history = HistoryProjection(event, shape.heads, shape.head_width, schema.history, len(schema.actions))
+        self.history = HistoryProjection(event, shape.heads, shape.head_width, schema.history, len(schema.actions)) if history is None else history
         self.statistics = Standardize(len(schema.user_statistics))
-        width = user_id + shape.profile_width * len(schema.profile) + len(schema.user_statistics) + self.attention + 1
+        width = user_id + shape.profile_width * len(schema.profile) + len(schema.user_statistics) + self.history.read + 1
         self.tower = nn.Sequential(nn.Linear(width, shape.user_hidden), nn.ReLU(), nn.Dropout(shape.dropout))
         self.state = nn.Linear(width + shape.user_hidden, shape.hidden[0] + shape.user_width)
         self.user_state = shape.hidden[0] + shape.user_width
-        self.history_state = 2 * self.attention + 1
+        self.history_state = self.history.state
 
     def forward(
         self,
@@ -201,18 +204,17 @@ class UserEncoder(nn.Module):
         profile: Tensor | None = None,
         user_statistics: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Shapes of the bundle contract -> user_state [B, hidden + user_width], history_state [B, L, 2 · heads · head_width + 1]."""
+        """Shapes of the bundle contract -> user_state [B, hidden + user_width], history_state [B, L, H]."""
         if self.sequence is not None:
             representation = torch.split(history, self.widths, 2)[1]
             history = torch.cat([history, self.sequence(representation, history_intervals, history_mask)], 2)
-        history_state = self.history(history, history_actions, history_intervals, history_mask)
+        history_state, read = self.history(history, history_actions, history_intervals, history_mask)
         count = history_mask.sum(1, keepdim=True)
-        values = torch.split(history_state, [self.attention, self.attention, 1], 2)[1]
         known = [user_embedding]
         known += [embedding(profile[:, place]) for place, embedding in enumerate(self.profile)]
         if user_statistics is not None:
             known.append(self.statistics(user_statistics))
-        user = torch.cat([*known, values.sum(1) / count.clamp(min=1.0), torch.log1p(count)], 1)
+        user = torch.cat([*known, read, torch.log1p(count)], 1)
         return self.state(torch.cat([user, self.tower(user)], 1)), history_state
 
 
@@ -222,27 +224,31 @@ class Ranker(nn.Module):
     Products of candidate and user, and of candidate and history, are given to the deep network: left alone, it takes epochs to find out that they matter.
     """
 
-    def __init__(self, shape: RankingShape, schema: Schema, event: int):
-        """`event`: width of ID embedding ‖ representation."""
+    def __init__(self, shape: RankingShape, schema: Schema, event: int, attention: nn.Module | None = None):
+        """`event`: width of ID embedding ‖ representation. `attention`: takes the place of the `TargetAttention`, and has its attributes and shapes."""
         super().__init__()
         self.event, self.hidden = event, shape.hidden[0]
-        self.attention = TargetAttention(event, shape.heads, shape.head_width)
-        attention = shape.heads * shape.head_width
+        self.attention = TargetAttention(event, shape.heads, shape.head_width) if attention is None else attention
         width = event + len(schema.item_statistics)
         self.statistics, self.moment = Standardize(len(schema.item_statistics)), Standardize(len(schema.context))
         self.taste = nn.Linear(event, shape.user_width)
-        self.first = nn.Linear(width + shape.user_width + attention, shape.hidden[0], bias=False)
+        self.first = nn.Linear(width + shape.user_width + self.attention.read, shape.hidden[0], bias=False)
         self.context = nn.Linear(len(schema.context), shape.hidden[0], bias=False) if schema.context else None
         self.deep = nn.Sequential(
             nn.ReLU(), nn.Dropout(shape.dropout), nn.Linear(*shape.hidden), nn.ReLU(), nn.Dropout(shape.dropout), nn.Linear(shape.hidden[1], 1)
         )
-        crossed = width + attention + shape.user_width
+        crossed = width + self.attention.read + shape.user_width
         self.crosses = nn.ModuleList(LowRankCross(crossed, shape.cross_rank) for _ in range(shape.cross_layers))
         self.cross_score = nn.Linear(crossed, 1)
         self.calibration = Calibration()
 
     def logits(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
         """user_state [B, S], history_state [B, L, H], item [B, N, dRow], context [B, C], or in training [B, N, C] -> [B, N]."""
+        deep, crossed = self.interactions(user_state, history_state, item, context)
+        return (self.deep[-1](deep) + self.cross_score(crossed)).reshape(item.shape[0], -1)
+
+    def interactions(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Of the inputs of `logits`, what the deep network's last layer and the last cross give [B · N, …]: the score is linear in them."""
         known = item[:, :, : self.event]
         read, agreement = self.attention(known, history_state)
         user = user_state[:, self.hidden :].unsqueeze(1)
@@ -255,7 +261,7 @@ class Ranker(nn.Module):
         x = x0 = torch.cat([candidate, read, user + torch.zeros_like(item[:, :, :1])], 2).flatten(0, 1)
         for cross in self.crosses:
             x = cross(x0, x)
-        return (self.deep(first.flatten(0, 1)) + self.cross_score(x)).reshape(item.shape[0], -1)
+        return self.deep[:-1](first.flatten(0, 1)), x
 
     def forward(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
         """The contract's inputs -> score [B, N], calibrated probabilities."""

@@ -332,13 +332,13 @@ def test_attention_ignores_padding_and_is_zero_without_history():
     mask[:, 4:] = 0
     history = history * mask.unsqueeze(2)
     items = torch.randn(1, 3, 6)
-    state = project(history, mask.long(), torch.zeros(1, 10), mask)
+    state, _ = project(history, mask.long(), torch.zeros(1, 10), mask)
     read, _ = attend(items, state)
     longer = state.clone()
     longer[:, 4:, :8] = 7.0  # other keys in the padding
     torch.testing.assert_close(attend(items, longer)[0], read)
-    nothing = project(torch.zeros(1, 10, 6), torch.zeros(1, 10).long(), torch.zeros(1, 10), torch.zeros(1, 10))
-    assert all((part == 0).all() for part in attend(items, nothing))
+    nothing, mean = project(torch.zeros(1, 10, 6), torch.zeros(1, 10).long(), torch.zeros(1, 10), torch.zeros(1, 10))
+    assert all((part == 0).all() for part in (*attend(items, nothing), mean))
 
 
 def test_sequence_encoder_reads_both_directions_but_no_padding():

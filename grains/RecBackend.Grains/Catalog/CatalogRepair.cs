@@ -1,5 +1,8 @@
+using System.Runtime.CompilerServices;
+using System.Text;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using RecBackend.Core;
 using RecBackend.Core.Catalog;
 using RecBackend.Core.Items;
 using RecBackend.Core.Models;
@@ -9,48 +12,57 @@ using RecBackend.Grains.Items;
 namespace RecBackend.Grains.Catalog;
 
 /// <summary>
-/// Finds what a replica of the catalogue has missed: every few seconds it compares its digests with those of the item shards, and reads the items that differ. It compares with the truth and not with
-/// other replicas, which may have missed the same message; all replicas come to the same versions because all come to the shards'.
+/// Finds what the catalogues of this silo have missed. Every few seconds it asks each item shard what has changed since it last asked, and reads those items of which a catalogue has older versions.
+/// Digests find the rest, whatever the cause: where one differs from the shards' and neither has moved since the last look, its items are listed.
+/// <para>
+/// It compares with the truth and not with other replicas, which may have missed the same message; all replicas come to the same versions because all come to the shards'.
+/// </para>
 /// </summary>
 internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, ReplicaFeed feed, ILogger<CatalogRepair> log) : BackgroundService
 {
     private static readonly TimeSpan Every = TimeSpan.FromSeconds(3);
+
+    /// <summary>What a message may still be on its way.</summary>
+    private static readonly TimeSpan InFlight = TimeSpan.FromMilliseconds(200);
     private const int Page = 256;
 
-    // What differed when it was last repaired, and still did after: items that no encoder can take differ for ever, and are not to be read every time.
-    private readonly Dictionary<int, (CatalogDigest Truth, CatalogDigest Replica)> _known = [];
+    private readonly SemaphoreSlim _turn = new(1);
+    private readonly long?[] _asked = new long?[shards.Count];
+    private readonly ConditionalWeakTable<ItemCatalog, Comparison> _compared = [];
 
     /// <summary>Compares and repairs once.</summary>
-    /// <returns>Items that differed.</returns>
+    /// <returns>Items that a catalogue was behind with.</returns>
     public async Task<int> RunAsync(CancellationToken cancellation)
     {
-        using var lease = models.Lease();
-        var catalog = lease.Catalog;
-        var truth = new CatalogDigest[ItemCatalog.DigestShards];
-        foreach (var digests in await Task.WhenAll(shards.All.Select(shard => GrainCall.TryAgainAsync(shard.DigestsAsync, cancellation))))
+        await _turn.WaitAsync(cancellation);
+        try
         {
-            foreach (var digest in digests)
+            // The shards first: what the catalogues have then is at least as new, or behind.
+            var states = await Task.WhenAll(Enumerable.Range(0, shards.Count).Select(shard => GrainCall.TryAgainAsync(() => shards[shard].CompareAsync(_asked[shard]), cancellation)));
+            var catalogs = models.FilledCatalogs;
+            if (catalogs.Count == 0)
             {
-                truth[digest.Digest] = truth[digest.Digest].And(new(digest.Count, digest.Hash));
+                return 0;
             }
-        }
 
-        var repaired = 0;
-        for (var digest = 0; digest < truth.Length; digest++)
+            var repaired = await RepairChangedAsync(states, catalogs, cancellation);
+            for (var shard = 0; shard < states.Length; shard++)
+            {
+                _asked[shard] = states[shard].Changed.Version;
+            }
+
+            var truth = Digests(states);
+            foreach (var catalog in catalogs)
+            {
+                repaired += await RepairDigestsAsync(truth, catalog, cancellation);
+            }
+
+            return repaired;
+        }
+        finally
         {
-            var replica = catalog.Digest(digest);
-            if (replica == truth[digest])
-            {
-                _known.Remove(digest);
-            }
-            else if (!_known.TryGetValue(digest, out var known) || known != (truth[digest], replica))
-            {
-                repaired += await RepairAsync(catalog, digest, cancellation);
-                _known[digest] = (truth[digest], catalog.Digest(digest));
-            }
+            _turn.Release();
         }
-
-        return repaired;
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -77,29 +89,125 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
         }
     }
 
-    private async Task<int> RepairAsync(ItemCatalog catalog, int digest, CancellationToken cancellation)
+    /// <summary>Of what changed lately, repairs what has not arrived.</summary>
+    private async Task<int> RepairChangedAsync(ShardState[] states, IReadOnlyList<ItemCatalog> catalogs, CancellationToken cancellation)
     {
-        var lists = await Task.WhenAll(shards.All.Select(shard => GrainCall.TryAgainAsync(() => shard.VersionsAsync(digest), cancellation)));
-
-        // After the lists: what the replica has then is at least as new as they are, or a difference.
-        var replica = catalog.Versions(digest);
-        var behind = new List<string>();
-        foreach (var (id, version) in lists.SelectMany(list => list.Ids.Zip(list.Versions)))
+        var written = states.SelectMany(state => state.Changed.Items).Where(item => IsBehind(catalogs, item)).ToList();
+        var deleted = states.SelectMany(state => state.Deleted, (state, id) => (Id: id, state.Changed.Version)).Where(item => IsThere(catalogs, item.Id)).ToList();
+        if (written.Count + deleted.Count == 0)
         {
-            if (!replica.Remove(id, out var has) || has < version)
+            return 0;
+        }
+
+        await Task.Delay(InFlight, cancellation);
+        written.RemoveAll(item => !IsBehind(catalogs, item));
+        deleted.RemoveAll(item => !IsThere(catalogs, item.Id));
+        feed.Publish([.. deleted.Select(item => Deletion(item.Id, item.Version))]);
+        await ReadAsync([.. written.Select(item => item.Key)], cancellation);
+        return written.Count + deleted.Count;
+    }
+
+    /// <summary>Repairs what differs although nothing moves, and everything that differs when a catalogue is seen for the first time.</summary>
+    private async Task<int> RepairDigestsAsync(CatalogDigest[] truth, ItemCatalog catalog, CancellationToken cancellation)
+    {
+        var isFirst = !_compared.TryGetValue(catalog, out var before);
+        before = _compared.GetOrCreateValue(catalog);
+        var repaired = 0;
+        for (var digest = 0; digest < truth.Length; digest++)
+        {
+            var (here, last) = (catalog.Digest(digest), before.Last[digest]);
+            if (here != truth[digest] && (isFirst || (last == (truth[digest], here) && before.Repaired[digest] != last)))
+            {
+                repaired += await RepairDigestAsync(catalog, digest, cancellation);
+
+                // Items that no encoder can take differ for ever, and are not to be listed every time.
+                here = catalog.Digest(digest);
+                before.Repaired[digest] = (truth[digest], here);
+            }
+
+            before.Last[digest] = (truth[digest], here);
+        }
+
+        return repaired;
+    }
+
+    private async Task<int> RepairDigestAsync(ItemCatalog catalog, int digest, CancellationToken cancellation)
+    {
+        var lists = (await Task.WhenAll(shards.OfDigest(digest).Select(async shard =>
+            (shard, List: await GrainCall.TryAgainAsync(() => shards[shard].VersionsAsync(digest), cancellation))))).ToDictionary(one => one.shard, one => one.List);
+        var here = catalog.Versions(digest);
+        var behind = new List<string>();
+        foreach (var (id, versions) in lists.Values.SelectMany(list => list.Items))
+        {
+            if (!here.Remove(id, out var has) || has.IsBehind(versions))
             {
                 behind.Add(id);
             }
         }
 
-        ItemChange[] deleted = [.. replica.Keys.Select(id => new ItemChange(id, lists[shards.Of(id)].Version, ItemChangeKind.Deleted, null, ItemCounters.None))];
+        ItemChange[] deleted = [.. here.Keys.Select(id => Deletion(id, lists[shards.Of(id)].Version))];
         feed.Publish(deleted);
-        foreach (var page in behind.Chunk(Page))
+        await ReadAsync(behind, cancellation);
+        return deleted.Length + behind.Count;
+    }
+
+    private async Task ReadAsync(IReadOnlyList<string> ids, CancellationToken cancellation)
+    {
+        foreach (var page in ids.Chunk(Page))
         {
-            var items = await shards.SpreadAsync(page, id => id, (shard, ids) => GrainCall.TryAgainAsync(() => shard.GetAsync(ids), cancellation));
+            var items = await shards.SpreadAsync(page, id => id, (shard, part) => GrainCall.TryAgainAsync(() => shard.GetAsync(part), cancellation));
             feed.Publish([.. items.OfType<ItemReading>().Select(item => item.ToRecord()).Select(record => new ItemChange(record.Id, record.Version, ItemChangeKind.Written, record, record.Counters))]);
         }
+    }
 
-        return deleted.Length + behind.Count;
+    private static CatalogDigest[] Digests(ShardState[] states)
+    {
+        var digests = new CatalogDigest[ItemCatalog.DigestShards];
+        foreach (var digest in states.SelectMany(state => state.Digests))
+        {
+            digests[digest.Digest] = digests[digest.Digest].And(new(digest.Count, digest.Hash));
+        }
+
+        return digests;
+    }
+
+    private static ItemChange Deletion(string id, long version) => new(id, version, ItemChangeKind.Deleted, null, ItemCounters.None);
+
+    private static bool IsBehind(IReadOnlyList<ItemCatalog> catalogs, KeyValuePair<string, ItemVersions> item)
+    {
+        Span<byte> utf8 = stackalloc byte[EntityId.MaxBytes];
+        var id = utf8[..Encoding.UTF8.GetBytes(item.Key, utf8)];
+        foreach (var catalog in catalogs)
+        {
+            if (!catalog.TryGetVersions(id, out var here) || here.IsBehind(item.Value))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private static bool IsThere(IReadOnlyList<ItemCatalog> catalogs, string id)
+    {
+        Span<byte> utf8 = stackalloc byte[EntityId.MaxBytes];
+        var key = utf8[..Encoding.UTF8.GetBytes(id, utf8)];
+        foreach (var catalog in catalogs)
+        {
+            if (catalog.Contains(key))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>What was seen of a catalogue: of each digest the shards' and its own.</summary>
+    private sealed class Comparison
+    {
+        public (CatalogDigest Truth, CatalogDigest Here)[] Last { get; } = new (CatalogDigest, CatalogDigest)[ItemCatalog.DigestShards];
+
+        public (CatalogDigest Truth, CatalogDigest Here)[] Repaired { get; } = new (CatalogDigest, CatalogDigest)[ItemCatalog.DigestShards];
     }
 }

@@ -50,9 +50,10 @@ public interface IItemShardGrain : IGrainWithIntegerKey
     [Alias("Ids")]
     Task<string[]> IdsAsync();
 
-    /// <summary>The digests of the shard's items that are not empty.</summary>
-    [Alias("Digests")]
-    Task<ShardDigest[]> DigestsAsync();
+    /// <summary>Where the shard stands, for comparison with a catalogue.</summary>
+    /// <param name="since">Version after which changes are listed; null = none are.</param>
+    [Alias("Compare")]
+    Task<ShardState> CompareAsync(long? since);
 
     /// <summary>The items of one digest, with their versions.</summary>
     [Alias("Versions")]

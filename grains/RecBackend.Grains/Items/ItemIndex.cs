@@ -28,6 +28,9 @@ internal sealed class IndexedItem
 
     public long CountersVersion { get; set; }
 
+    /// <summary>See <see cref="ItemVersions"/>.</summary>
+    public ItemVersions Versions => new(Version, Math.Max(ContentVersion, RepresentationsVersion));
+
     public ItemCounters Counters { get; set; } = ItemCounters.None;
 }
 
@@ -45,12 +48,20 @@ internal sealed class ItemIndex
 
     public IReadOnlyDictionary<string, IndexedItem> Items => _items;
 
-    /// <summary>Count and hash of (ID, version) of the items, by the shards that catalogues tell apart.</summary>
+    /// <summary>Count and hash of (ID, versions) of the items, by the shards that catalogues tell apart.</summary>
     public IReadOnlyList<CatalogDigest> Digests => _digests;
 
     /// <summary>The items of one digest, with their versions.</summary>
-    public IEnumerable<KeyValuePair<string, long>> VersionsOf(int digest) =>
-        _items.Where(item => DigestOf(item.Key) == digest).Select(item => KeyValuePair.Create(item.Key, item.Value.Version));
+    public IEnumerable<KeyValuePair<string, ItemVersions>> VersionsOf(int digest) =>
+        _items.Where(item => DigestOf(item.Key) == digest).Select(item => KeyValuePair.Create(item.Key, item.Value.Versions));
+
+    /// <summary>The items that were written, or counted, after a version.</summary>
+    public IEnumerable<KeyValuePair<string, ItemVersions>> ChangedSince(long version) =>
+        _items.Where(item => item.Value.Version > version).Select(item => KeyValuePair.Create(item.Key, item.Value.Versions));
+
+    /// <summary>The items that were deleted after a version and are not back.</summary>
+    public IEnumerable<KeyValuePair<string, long>> DeletedSince(long version) =>
+        _deleted.Where(deletion => deletion.Value > version && !_items.ContainsKey(deletion.Key));
 
     public IndexedItem? Find(string id) => _items.GetValueOrDefault(id);
 
@@ -71,6 +82,7 @@ internal sealed class ItemIndex
             return;
         }
 
+        var before = item?.Versions ?? default;
         item ??= _items[entry.Id] = new();
         if (entry.Content is not null && entry.Version >= item.ContentVersion)
         {
@@ -90,8 +102,8 @@ internal sealed class ItemIndex
             (item.CountersVersion, item.Counters) = (entry.Version, counters.ToCounters());
         }
 
-        Digest(entry.Id, item.Version, Math.Max(item.Version, entry.Version));
         item.Version = Math.Max(item.Version, entry.Version);
+        Digest(entry.Id, before, item.Versions);
     }
 
     /// <summary>The entry without what newer ones replace; null if nothing is left.</summary>
@@ -127,19 +139,19 @@ internal sealed class ItemIndex
         }
 
         _items.Remove(entry.Id);
-        Digest(entry.Id, item.Version, 0);
+        Digest(entry.Id, item.Versions, default);
         Forget(item.ContentVersion == 0 ? null : item.Content);
         Forget(item.RepresentationsVersion == 0 ? null : item.Representations);
     }
 
-    /// <summary>Replaces an item's version in its digest; 0 = the item is not there.</summary>
-    private void Digest(string id, long before, long after)
+    /// <summary>Replaces an item's versions in its digest; those of 0 = the item is not there.</summary>
+    private void Digest(string id, ItemVersions before, ItemVersions after)
     {
         Span<byte> utf8 = stackalloc byte[EntityId.MaxBytes];
         var key = utf8[..Encoding.UTF8.GetBytes(id, utf8)];
         ref var digest = ref _digests[CatalogDigest.ShardOf(key)];
-        digest = before == 0 ? digest : digest.Without(key, before);
-        digest = after == 0 ? digest : digest.With(key, after);
+        digest = before == default ? digest : digest.Without(key, before);
+        digest = after == default ? digest : digest.With(key, after);
     }
 
     private static int DigestOf(string id)

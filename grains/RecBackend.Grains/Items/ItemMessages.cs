@@ -176,6 +176,10 @@ public sealed class ItemReading
     [Id(4)]
     public required RepresentationState[] Representations { get; init; }
 
+    /// <summary>See <see cref="ItemRecord.RowVersion"/>.</summary>
+    [Id(5)]
+    public long RowVersion { get; init; }
+
     internal static ItemReading Of(ItemRecord record) => new()
     {
         Id = record.Id,
@@ -183,8 +187,11 @@ public sealed class ItemReading
         Content = ContentState.Of(record.Content),
         Counters = CountersState.Of(record.Counters),
         Representations = [.. record.Representations.Select(RepresentationState.Of)],
+        RowVersion = record.RowVersion,
     };
 
-    internal ItemRecord ToRecord() => new(
-        Id, Version, Content.ToContent(), Counters.ToCounters(), [.. Representations.Select(one => one.ToRepresentation())]);
+    internal ItemRecord ToRecord() => new(Id, Version, Content.ToContent(), Counters.ToCounters(), [.. Representations.Select(one => one.ToRepresentation())])
+    {
+        RowVersion = RowVersion,
+    };
 }

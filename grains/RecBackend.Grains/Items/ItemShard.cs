@@ -89,8 +89,17 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
     /// <summary>See <see cref="ItemIndex.Digests"/>.</summary>
     public IReadOnlyList<CatalogDigest> Digests => _index.Digests;
 
-    /// <summary>The items of one digest with their versions, and the version below which every other one is deleted.</summary>
-    public (KeyValuePair<string, long>[] Items, long Version) VersionsOf(int digest) => ([.. _index.VersionsOf(digest)], _version);
+    /// <summary>See <see cref="ItemIndex.VersionsOf"/>.</summary>
+    public IEnumerable<KeyValuePair<string, ItemVersions>> VersionsOf(int digest) => _index.VersionsOf(digest);
+
+    /// <summary>The highest version that was given away.</summary>
+    public long Version => _version;
+
+    /// <summary>See <see cref="ItemIndex.ChangedSince"/>.</summary>
+    public IEnumerable<KeyValuePair<string, ItemVersions>> ChangedSince(long version) => _index.ChangedSince(version);
+
+    /// <summary>See <see cref="ItemIndex.DeletedSince"/>.</summary>
+    public IEnumerable<KeyValuePair<string, long>> DeletedSince(long version) => _index.DeletedSince(version);
 
     public bool Exists(string id) => _index.Find(id) is not null;
 
@@ -288,7 +297,7 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
     {
         while (_index.Find(id) is { } item)
         {
-            var (version, contentVersion, counters) = (item.Version, item.ContentVersion, item.Counters);
+            var (versions, contentVersion, counters) = (item.Versions, item.ContentVersion, item.Counters);
             var representationsVersion = item.RepresentationsVersion;
             var content = await EntryAsync(item.Content);
             var representations = await EntryAsync(item.Representations);
@@ -299,7 +308,7 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
             }
 
             var kept = _header.Kept(representations.Representations, representationsVersion).Select(one => one.ToRepresentation());
-            return new(new(id, version, content.Content.ToContent(), counters, [.. kept]), contentVersion);
+            return new(new(id, versions.Item, content.Content.ToContent(), counters, [.. kept]) { RowVersion = versions.Row }, contentVersion);
         }
 
         return null;

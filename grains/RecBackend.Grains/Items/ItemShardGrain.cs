@@ -45,14 +45,14 @@ internal sealed class ItemShardGrain : Grain, IItemShardGrain
 
     public Task<string[]> IdsAsync() => Task.FromResult(_shard.Ids.ToArray());
 
-    public Task<ShardDigest[]> DigestsAsync() =>
-        Task.FromResult(_shard.Digests.Index().Where(one => one.Item.Count > 0).Select(one => new ShardDigest(one.Index, one.Item.Count, one.Item.Hash)).ToArray());
-
-    public Task<ShardVersions> VersionsAsync(int digest)
+    public Task<ShardState> CompareAsync(long? since) => Task.FromResult(new ShardState
     {
-        var (items, version) = _shard.VersionsOf(digest);
-        return Task.FromResult(new ShardVersions { Ids = [.. items.Select(item => item.Key)], Versions = [.. items.Select(item => item.Value)], Version = version });
-    }
+        Digests = [.. _shard.Digests.Index().Where(one => one.Item.Count > 0).Select(one => new ShardDigest(one.Index, one.Item.Count, one.Item.Hash))],
+        Changed = ShardVersions.Of(since is { } version ? _shard.ChangedSince(version) : [], _shard.Version),
+        Deleted = since is { } after ? [.. _shard.DeletedSince(after).Select(deletion => deletion.Key)] : [],
+    });
+
+    public Task<ShardVersions> VersionsAsync(int digest) => Task.FromResult(ShardVersions.Of(_shard.VersionsOf(digest), _shard.Version));
 
     public Task<long> CountItemsAsync() => Task.FromResult((long)_shard.Count);
 

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Text;
 using RecBackend.Core;
 using RecBackend.Core.Catalog;
@@ -14,6 +15,13 @@ internal sealed class ItemShards(IGrainFactory grains, int count)
 
     /// <summary>The shard and the number of shards of a grain's key.</summary>
     public static (int Shard, int Shards) Parse(long key) => ((int)(key & 0xffffffff), (int)(key >> 32));
+
+    /// <summary>The shards that may hold items of a digest: both are remainders of one hash.</summary>
+    public IEnumerable<int> OfDigest(int digest)
+    {
+        var common = (int)BigInteger.GreatestCommonDivisor(count, ItemCatalog.DigestShards);
+        return Enumerable.Range(0, count).Where(shard => shard % common == digest % common);
+    }
 
     public IEnumerable<IItemShardGrain> All => Enumerable.Range(0, count).Select(shard => this[shard]);
 

@@ -46,6 +46,9 @@ internal struct Entry
     /// <summary>The highest item version that the entry knows.</summary>
     public readonly long Version => Math.Max(RowVersion, CountersVersion);
 
+    /// <summary>What digests are of.</summary>
+    public readonly ItemVersions Versions => new(Version, RowVersion);
+
     /// <summary>Tells readers that what they copy from now on is not to be used.</summary>
     public void BeginWrite()
     {

@@ -99,8 +99,9 @@ public sealed class ItemCatalog
     /// <param name="vectors">[dId + dRep]: ID embedding ‖ representation.</param>
     /// <param name="cold">Whether training did not know the item.</param>
     /// <param name="counters">Its counters.</param>
+    /// <param name="rowVersion">The version at which the row was written, where counters alone have changed since; null = <paramref name="version"/>.</param>
     /// <returns>Whether the row or the counters were newer than what the catalogue had.</returns>
-    public bool Put(ReadOnlySpan<byte> id, long version, ReadOnlySpan<float> vectors, bool cold, in ItemCounters counters)
+    public bool Put(ReadOnlySpan<byte> id, long version, ReadOnlySpan<float> vectors, bool cold, in ItemCounters counters, long? rowVersion = null)
     {
         ThrowIfInvalid(id);
         if (vectors.Length != VectorWidth)
@@ -111,7 +112,7 @@ public sealed class ItemCatalog
         lock (_writing)
         {
             ref var entry = ref _entries.FindOrAdd(id, IdHash.OfProcess(id));
-            var newerRow = version > entry.RowVersion;
+            var newerRow = (rowVersion ?? version) > entry.RowVersion;
             var newerCounters = version > entry.CountersVersion;
             if (!newerRow && !newerCounters)
             {
@@ -133,7 +134,7 @@ public sealed class ItemCatalog
             if (newerRow)
             {
                 Volatile.Write(ref entry.Row, row);
-                entry.RowVersion = version;
+                entry.RowVersion = rowVersion ?? version;
                 entry.Cold = cold;
                 _rows.WriteVectors(row, vectors);
             }
@@ -242,6 +243,19 @@ public sealed class ItemCatalog
         return Volatile.Read(ref entry.Row) != Entry.NoRow;
     }
 
+    /// <summary>The versions of an item's row and counters.</summary>
+    /// <returns>Whether the item has a row.</returns>
+    public bool TryGetVersions(ReadOnlySpan<byte> id, out ItemVersions versions)
+    {
+        lock (_writing)
+        {
+            ref var entry = ref _entries.Find(id, IdHash.OfProcess(id));
+            var found = !Unsafe.IsNullRef(ref entry) && entry.Row != Entry.NoRow;
+            versions = found ? entry.Versions : default;
+            return found;
+        }
+    }
+
     /// <summary>Copies an item's ID embedding ‖ representation.</summary>
     /// <param name="id">The item's ID in UTF-8.</param>
     /// <param name="vectors">[dId + dRep] floats.</param>
@@ -271,7 +285,7 @@ public sealed class ItemCatalog
         }
     }
 
-    /// <summary>Count and hash of (ID, version) of the items in one shard of the ID space. Two catalogues that were fed the same have the same digests.</summary>
+    /// <summary>Count and hash of (ID, versions) of the items in one shard of the ID space. Two catalogues that were fed the same have the same digests.</summary>
     /// <param name="shard">From 0 to <see cref="DigestShards"/>.</param>
     public CatalogDigest Digest(int shard)
     {
@@ -283,9 +297,9 @@ public sealed class ItemCatalog
 
     /// <summary>The items that <see cref="Digest"/> of the shard is of, with their versions.</summary>
     /// <param name="shard">From 0 to <see cref="DigestShards"/>.</param>
-    public Dictionary<string, long> Versions(int shard)
+    public Dictionary<string, ItemVersions> Versions(int shard)
     {
-        var versions = new Dictionary<string, long>(StringComparer.Ordinal);
+        var versions = new Dictionary<string, ItemVersions>(StringComparer.Ordinal);
         lock (_writing)
         {
             for (var number = 0; number < _entries.Count; number++)
@@ -293,7 +307,7 @@ public sealed class ItemCatalog
                 ref readonly var entry = ref _entries.EntryAt(number);
                 if (entry.Row != Entry.NoRow && CatalogDigest.ShardOf(_entries.IdAt(number)) == shard)
                 {
-                    versions.Add(Encoding.UTF8.GetString(_entries.IdAt(number)), entry.Version);
+                    versions.Add(Encoding.UTF8.GetString(_entries.IdAt(number)), entry.Versions);
                 }
             }
         }
@@ -417,28 +431,39 @@ public sealed class ItemCatalog
         }
 
         ref var digest = ref _digests[CatalogDigest.ShardOf(id)];
-        digest = by > 0 ? digest.With(id, entry.Version) : digest.Without(id, entry.Version);
+        digest = by > 0 ? digest.With(id, entry.Versions) : digest.Without(id, entry.Versions);
     }
 }
 
-/// <summary>Count and hash of a set of (ID, version).</summary>
+/// <summary>Versions of an item: a change of the row that was lost must not be hidden by a later change of the counters.</summary>
+/// <param name="Item">The item's version: of row and counters, the higher one.</param>
+/// <param name="Row">The version at which the row was written.</param>
+public readonly record struct ItemVersions(long Item, long Row)
+{
+    /// <summary>Whether something here is older than there.</summary>
+    public bool IsBehind(ItemVersions other) => Item < other.Item || Row < other.Row;
+}
+
+/// <summary>Count and hash of a set of (ID, versions).</summary>
 /// <param name="Count">How many.</param>
 /// <param name="Hash">XOR of their hashes, the same in every process.</param>
 public readonly record struct CatalogDigest(int Count, ulong Hash)
 {
     /// <summary>The digest of this set and one more.</summary>
     /// <param name="id">The ID in UTF-8.</param>
-    /// <param name="version">Its version.</param>
-    public CatalogDigest With(ReadOnlySpan<byte> id, long version) => new(Count + 1, Hash ^ IdHash.Mix(IdHash.Stable(id), (ulong)version));
+    /// <param name="versions">Its versions.</param>
+    public CatalogDigest With(ReadOnlySpan<byte> id, ItemVersions versions) => new(Count + 1, Hash ^ HashOf(id, versions));
 
     /// <summary>The digest of this set without one of it.</summary>
-    public CatalogDigest Without(ReadOnlySpan<byte> id, long version) => new(Count - 1, Hash ^ IdHash.Mix(IdHash.Stable(id), (ulong)version));
+    public CatalogDigest Without(ReadOnlySpan<byte> id, ItemVersions versions) => new(Count - 1, Hash ^ HashOf(id, versions));
 
     /// <summary>The digest of two sets that share no ID.</summary>
     public CatalogDigest And(CatalogDigest other) => new(Count + other.Count, Hash ^ other.Hash);
 
     /// <summary>The shard of <see cref="ItemCatalog.DigestShards"/> that an ID belongs to.</summary>
     public static int ShardOf(ReadOnlySpan<byte> id) => (int)(IdHash.Stable(id) % ItemCatalog.DigestShards);
+
+    private static ulong HashOf(ReadOnlySpan<byte> id, ItemVersions versions) => IdHash.Mix(IdHash.Mix(IdHash.Stable(id), (ulong)versions.Item), (ulong)versions.Row);
 }
 
 /// <summary>Form in which a catalogue keeps ID embeddings and representations.</summary>

@@ -15,6 +15,9 @@ public sealed record ItemRecord(
     ItemCounters Counters,
     IReadOnlyList<Representation> Representations)
 {
+    /// <summary>The version at which content or representations were last written: what is later changed counters alone.</summary>
+    public long RowVersion { get; init; } = Version;
+
     /// <summary>The representation made for <paramref name="bundle"/>, or null.</summary>
     public Representation? RepresentationFor(string bundle)
     {

@@ -38,7 +38,7 @@ public sealed record ItemState(ItemRecord Record, long ContentVersion)
         }
 
         Representation[] representations = [.. Record.Representations.Where(one => one.Bundle != update.Representation.Bundle), update.Representation];
-        return this with { Record = Record with { Version = version, Representations = representations } };
+        return this with { Record = Record with { Version = version, RowVersion = version, Representations = representations } };
     }
 
     /// <summary>The item after an event.</summary>

@@ -46,7 +46,7 @@ internal sealed class CatalogFeed(ItemCatalog catalog, IModel? model)
         var id = utf8[..Encoding.UTF8.GetBytes(record.Id, utf8)];
         if (model is null)
         {
-            catalog.Put(id, record.Version, [], cold: true, record.Counters);
+            catalog.Put(id, record.Version, [], cold: true, record.Counters, record.RowVersion);
             return true;
         }
 
@@ -59,7 +59,7 @@ internal sealed class CatalogFeed(ItemCatalog catalog, IModel? model)
         Span<float> vectors = catalog.VectorWidth <= 1024 ? stackalloc float[catalog.VectorWidth] : new float[catalog.VectorWidth];
         var known = model.TryGetItemEmbedding(id, vectors[..model.Layout.ItemId]);
         representation.Values.CopyTo(vectors[model.Layout.ItemId..]);
-        catalog.Put(id, record.Version, vectors, cold: !known, record.Counters);
+        catalog.Put(id, record.Version, vectors, cold: !known, record.Counters, record.RowVersion);
         return true;
     }
 }

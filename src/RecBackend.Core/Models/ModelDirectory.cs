@@ -86,6 +86,17 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
         }
     }
 
+    /// <summary>The catalogues that hold all items: those of the models that are kept, or the one of counters. One that is being filled is not among them.</summary>
+    internal IReadOnlyList<ItemCatalog> FilledCatalogs
+    {
+        get
+        {
+            var models = _models;
+            var filled = models.Kept.Where(serving => serving.IsFilled).Select(serving => serving.Catalog);
+            return !_ready ? [] : models.Active is null ? [models.Counters, .. filled] : [.. filled];
+        }
+    }
+
     /// <summary>Ranks once with a model that is about to answer. Set by whoever ranks with these models; null = nobody does.</summary>
     internal Func<ServingModel, RankRequest, CancellationToken, Task>? WarmUp { get; set; }
 
@@ -104,6 +115,11 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
         FeedKept();
         _subscription = _changes.Subscribe(Observe);
         await FillAsync(_feeds, progress, cancellation);
+        foreach (var serving in _models.Kept)
+        {
+            serving.IsFilled = true;
+        }
+
         try
         {
             await WarmUpAsync(active, cancellation);
@@ -330,6 +346,7 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
             throw failures[0].Reason;
         }
 
+        prepared.IsFilled = true;
         Report(failures, progress);
     }
 

@@ -13,6 +13,7 @@ public sealed class ServingModel(IModel model, ItemCatalog catalog)
     private readonly TaskCompletionSource _disposed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private UserEncoding? _strangerEncoding;
     private int _holders = 1;
+    private volatile bool _filled;
 
     /// <summary>The bundle's graphs and tables.</summary>
     public IModel Model { get; } = model;
@@ -31,6 +32,13 @@ public sealed class ServingModel(IModel model, ItemCatalog catalog)
     {
         get => Volatile.Read(ref _strangerEncoding);
         set => Volatile.Write(ref _strangerEncoding, value);
+    }
+
+    /// <summary>Whether the catalogue has been given all items once; since then it is fed with changes.</summary>
+    internal bool IsFilled
+    {
+        get => _filled;
+        set => _filled = value;
     }
 
     /// <summary>Ends when the model is disposed.</summary>

@@ -44,6 +44,44 @@ public sealed class CatalogRepairTests(Backing backing)
     }
 
     [Fact]
+    public async Task Lost_change_of_a_row_is_not_hidden_by_a_later_count()
+    {
+        await using var cluster = await TestCluster.StartAsync(backing, $"t{Guid.NewGuid():n}", silos: 1, new ManualClock());
+        var items = cluster.PortsOf(0).Items;
+        var feed = new ReplicaFeed(NullLogger<ReplicaFeed>.Instance);
+        await using var models = new ModelDirectory(new NoBundles(), items, feed, new ModelDirectoryOptions());
+        await models.StartAsync(new JobProgress(), default);
+        var repair = new CatalogRepair(cluster.Silos[0].GetRequiredService<ItemShards>(), models, feed, NullLogger<CatalogRepair>.Instance);
+        await items.UpsertAsync([new("i", new ItemContent(), null)], default);
+        await repair.RunAsync(default);
+
+        var version = (await items.UpsertAsync([new("i", new ItemContent(), null)], default))[0];
+        feed.Publish([new("i", version, ItemChangeKind.Counted, null, ItemCounters.None)]);
+        Assert.Equal(1, await repair.RunAsync(default));
+        Assert.Equal(0, await repair.RunAsync(default));
+    }
+
+    [Fact]
+    public async Task Difference_that_no_change_explains_is_repaired_at_the_second_look()
+    {
+        await using var cluster = await TestCluster.StartAsync(backing, $"t{Guid.NewGuid():n}", silos: 1, new ManualClock());
+        var items = cluster.PortsOf(0).Items;
+        var feed = new ReplicaFeed(NullLogger<ReplicaFeed>.Instance);
+        await using var models = new ModelDirectory(new NoBundles(), items, feed, new ModelDirectoryOptions());
+        await models.StartAsync(new JobProgress(), default);
+        var repair = new CatalogRepair(cluster.Silos[0].GetRequiredService<ItemShards>(), models, feed, NullLogger<CatalogRepair>.Instance);
+        await items.UpsertAsync([.. Enumerable.Range(0, 50).Select(i => new ItemUpsert($"i{i}", new ItemContent(), null))], default);
+        Assert.Equal(50, await repair.RunAsync(default));
+
+        // Items that never were, as if their deletion had been lost long ago.
+        feed.Publish([new("ghost", 1, ItemChangeKind.Written, new("ghost", 1, new ItemContent(), ItemCounters.None, []), ItemCounters.None)]);
+        Assert.Equal(51, models.Status.Items);
+        Assert.Equal(0, await repair.RunAsync(default));
+        Assert.Equal(1, await repair.RunAsync(default));
+        Assert.Equal(50, models.Status.Items);
+    }
+
+    [Fact]
     public async Task Write_is_in_the_catalogue_of_every_silo_when_its_call_returns()
     {
         await using var cluster = await TestCluster.StartAsync(backing, $"t{Guid.NewGuid():n}", silos: 3, new ManualClock());

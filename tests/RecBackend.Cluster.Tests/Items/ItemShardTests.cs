@@ -173,7 +173,7 @@ public sealed class ItemShardTests(ITestOutputHelper output)
     {
         Assert.Equal(model.Keys.Order(), shard.Ids.Order());
         Assert.Equal(model.Count, shard.Digests.Sum(digest => digest.Count));
-        Assert.Equal(model.Keys.Order(), Enumerable.Range(0, shard.Digests.Count).SelectMany(digest => shard.VersionsOf(digest).Items).Select(item => item.Key).Order());
+        Assert.Equal(model.Keys.Order(), Enumerable.Range(0, shard.Digests.Count).SelectMany(shard.VersionsOf).Select(item => item.Key).Order());
         foreach (var (id, expected) in model)
         {
             var record = (await shard.ReadAsync([id]))[0]!.Record;

@@ -63,6 +63,7 @@ public static class Telemetry
         FallbackReason.None => "none",
         FallbackReason.NoModel => "no_model",
         FallbackReason.Overloaded => "overloaded",
+        FallbackReason.UserUnavailable => "user_unavailable",
         _ => "deadline_exceeded",
     };
 }

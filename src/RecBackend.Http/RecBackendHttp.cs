@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using RecBackend.Core.Jobs;
 using RecBackend.Core.Models;
 using RecBackend.Http.Authentication;
 using RecBackend.Http.Cluster;
@@ -35,6 +36,7 @@ public static class RecBackendHttp
         var limits = HttpLimits.Read(configuration);
         services.TryAddSingleton(TimeProvider.System);
         services.TryAddSingleton<IClusterView, SingleHost>();
+        services.TryAddSingleton<IJobDirectory>(provider => provider.GetRequiredService<JobBoard>());
         services.TryAddSingleton<IModelSwitch>(provider => provider.GetRequiredService<ModelDirectory>());
         return services
             .AddSingleton(options)

@@ -144,7 +144,7 @@ internal sealed class InMemoryEngine(TimeProvider clock) : IItemDirectory, IItem
 
     ValueTask<UserSnapshot> IUserDirectory.GetAsync(string user, CancellationToken cancellation)
     {
-        return UserGate.IsCompleted ? new(Read()) : ReadLaterAsync();
+        return UserGate.IsCompletedSuccessfully ? new(Read()) : ReadLaterAsync();
 
         UserSnapshot Read() => _users.TryGetValue(user, out var state) ? state.Snapshot : new UserSnapshot { Id = user };
 

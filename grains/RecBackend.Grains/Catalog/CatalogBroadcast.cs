@@ -1,27 +1,33 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
+using Orleans.Runtime.MembershipService.SiloMetadata;
 using RecBackend.Core.Items;
 using RecBackend.Grains.Items;
+using RecBackend.Grains.Placement;
 
 namespace RecBackend.Grains.Catalog;
 
 /// <summary>
-/// Carries changes from the shards of this silo to the replicas of all silos. While a message to a silo is under way, what comes for it gathers and travels in the next one: alone a change leaves at
-/// once, under load messages grow instead of queues.
+/// Carries changes from the shards of this silo to the replicas of all scoring silos. While a message to a silo is under way, what comes for it gathers and travels in the next one: alone a change
+/// leaves at once, under load messages grow instead of queues.
 /// <para>
-/// A writer waits until its change has reached every silo that answers, so that a ranking that starts after the reply sees the write wherever it lands; a silo that does not answer holds nobody up
-/// for long. Delivery is not relied on: the comparison of digests finds what was lost.
+/// A writer waits until its change has reached every silo that answers, so that a ranking that starts after the reply sees the write wherever it lands; a silo that does not answer holds one writer
+/// up once, and for half a second. Delivery is not relied on: <see cref="CatalogRepair"/> finds what was lost.
 /// </para>
 /// </summary>
-internal sealed class CatalogBroadcast(CatalogReplicas replicas, ReplicaFeed local, IClusterMembershipService membership, ILocalSiloDetails here, ILogger<CatalogBroadcast> log)
+internal sealed class CatalogBroadcast(
+    CatalogReplicas replicas, ReplicaFeed local, IClusterMembershipService membership, ISiloMetadataCache metadata, ILocalSiloDetails here, ILogger<CatalogBroadcast> log)
     : IItemChangeSink
 {
     /// <summary>How long a writer waits for a silo.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(500);
 
-    /// <summary>Changes for a silo that does not answer, beyond which they are dropped: it will have to be repaired anyway.</summary>
-    private const int MostWaiting = 100_000;
+    /// <summary>A message that has so many bytes leaves what waits to the next: a large one would delay the probes that share its connection.</summary>
+    private const int MessageBytes = 2 << 20;
+
+    /// <summary>Bytes that wait for a silo, beyond which changes for it are dropped: it will have to be repaired anyway.</summary>
+    private const long MostWaiting = 64 << 20;
 
     private readonly ConcurrentDictionary<SiloAddress, Sender> _senders = new();
 
@@ -33,86 +39,112 @@ internal sealed class CatalogBroadcast(CatalogReplicas replicas, ReplicaFeed loc
         }
 
         local.Publish([.. changes]);
-        var others = membership.CurrentSnapshot.Members.Values.Where(silo => silo.Status == SiloStatus.Active && !silo.SiloAddress.Equals(here.SiloAddress)).ToList();
-        if (others.Count == 0)
+        var others = membership.CurrentSnapshot.Members.Values.Where(MayScore).Select(silo => _senders.GetOrAdd(silo.SiloAddress, address => new(address, this))).ToList();
+        if (others.Count > 0)
         {
-            return;
+            ItemChangeMessage[] messages = [.. changes.Select(ItemChangeMessage.Of)];
+            await Task.WhenAll(others.Select(silo => silo.SendAsync(messages)));
         }
-
-        ItemChangeMessage[] messages = [.. changes.Select(ItemChangeMessage.Of)];
-        var sent = Task.WhenAll(others.Select(silo => _senders.GetOrAdd(silo.SiloAddress, address => new(address, this)).SendAsync(messages)));
-        await sent.WaitAsync(Patience).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
     }
+
+    // Of a silo that has just joined the roles may not be known here yet.
+    private bool MayScore(ClusterMember silo) =>
+        silo.Status == SiloStatus.Active && !silo.SiloAddress.Equals(here.SiloAddress) && metadata.RolesOf(silo.SiloAddress) is var roles && (roles == SiloRole.None || roles.HasFlag(SiloRole.Scoring));
 
     /// <summary>The way to one silo.</summary>
     private sealed class Sender(SiloAddress to, CatalogBroadcast broadcast)
     {
         private readonly Lock _lock = new();
-        private List<ItemChangeMessage> _waiting = [];
-        private TaskCompletionSource _next = New();
+        private readonly Queue<Parcel> _waiting = new();
+        private long _bytes;
         private bool _sending;
+        private volatile bool _late;
 
-        /// <summary>Ends when the changes have arrived, or are given up.</summary>
-        public Task SendAsync(ItemChangeMessage[] changes)
+        /// <summary>Ends when the changes have arrived, or nobody should wait for them.</summary>
+        public async Task SendAsync(ItemChangeMessage[] changes)
         {
+            var parcel = new Parcel(changes);
             lock (_lock)
             {
-                if (_waiting.Count > MostWaiting)
+                if (_bytes > MostWaiting)
                 {
-                    return Task.CompletedTask;
+                    return;
                 }
 
-                _waiting.AddRange(changes);
-                var sent = _next.Task;
+                _waiting.Enqueue(parcel);
+                _bytes += parcel.Bytes;
                 if (!_sending)
                 {
                     _sending = true;
                     _ = Task.Run(WorkAsync);
                 }
+            }
 
-                return sent;
+            if (!_late)
+            {
+                try
+                {
+                    await parcel.Sent.Task.WaitAsync(Patience);
+                }
+                catch (TimeoutException)
+                {
+                    _late = true;
+                }
             }
         }
 
         private async Task WorkAsync()
         {
-            while (true)
+            while (Take() is { Count: > 0 } parcels)
             {
-                ItemChangeMessage[] changes;
-                TaskCompletionSource sent;
-                lock (_lock)
-                {
-                    if (_waiting.Count == 0)
-                    {
-                        _sending = false;
-                        return;
-                    }
-
-                    (changes, _waiting) = ([.. _waiting], []);
-                    (sent, _next) = (_next, New());
-                }
-
+                ItemChangeMessage[] changes = [.. parcels.SelectMany(parcel => parcel.Changes)];
                 try
                 {
                     await broadcast.Replica(to).ApplyAsync(new Immutable<ItemChangeMessage[]>(changes));
+                    _late = false;
                 }
                 catch (Exception error)
                 {
                     broadcast.Lost(to, changes.Length, error);
                 }
 
-                sent.SetResult();
+                parcels.ForEach(parcel => parcel.Sent.SetResult());
             }
         }
 
-        private static TaskCompletionSource New() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+        /// <summary>What the next message carries; nothing ends the work.</summary>
+        private List<Parcel> Take()
+        {
+            var taken = new List<Parcel>();
+            lock (_lock)
+            {
+                for (var bytes = 0L; bytes < MessageBytes && _waiting.TryDequeue(out var parcel); bytes += parcel.Bytes)
+                {
+                    taken.Add(parcel);
+                    _bytes -= parcel.Bytes;
+                }
+
+                _sending = taken.Count > 0;
+                return taken;
+            }
+        }
+    }
+
+    /// <summary>The changes of one writer.</summary>
+    private sealed class Parcel(ItemChangeMessage[] changes)
+    {
+        public ItemChangeMessage[] Changes => changes;
+
+        public long Bytes { get; } = changes.Sum(change => change.Size());
+
+        public TaskCompletionSource Sent { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 
     private ICatalogReplica Replica(SiloAddress silo) => replicas[silo];
 
     private void Lost(SiloAddress silo, int changes, Exception error)
     {
-        log.LogWarning("{Count} changes did not reach the catalogue of {Silo}, which will find them by its digests: {Error}", changes, silo, error.Message);
+        log.LogWarning("{Count} changes did not reach the catalogue of {Silo}, which will find them by itself: {Error}", changes, silo, error.Message);
         if (membership.CurrentSnapshot.GetSiloStatus(silo) is SiloStatus.Dead)
         {
             _senders.TryRemove(silo, out _);

@@ -36,6 +36,9 @@ public sealed class ItemChangeMessage
         Representations = change.Record is { } record ? [.. record.Representations.Select(RepresentationState.Of)] : null,
     };
 
+    /// <summary>About how long it is on the wire, in bytes.</summary>
+    internal int Size() => 64 + Id.Length + (Representations?.Sum(one => 32 + one.Bundle.Length + (4 * one.Values.Length)) ?? 0);
+
     internal ItemChange ToChange() => new(
         Id,
         Version,

@@ -5,11 +5,13 @@ using Orleans.Configuration;
 using Orleans.Placement;
 using Orleans.Runtime.MembershipService.SiloMetadata;
 using RecBackend.Core.Items;
+using RecBackend.Core.Jobs;
 using RecBackend.Core.Models;
 using RecBackend.Core.Users;
 using RecBackend.Grains.Catalog;
 using RecBackend.Grains.Counting;
 using RecBackend.Grains.Items;
+using RecBackend.Grains.Jobs;
 using RecBackend.Grains.Membership;
 using RecBackend.Grains.Models;
 using RecBackend.Grains.Placement;
@@ -66,11 +68,14 @@ public static class ClusterEngine
     public static IServiceCollection AddRecBackendCatalogRepair(this IServiceCollection services) =>
         services.AddSingleton<CatalogRepair>().AddHostedService(provider => provider.GetRequiredService<CatalogRepair>());
 
-    /// <summary>Lets the scoring silos change their models together. For silos that score; needs a <see cref="ModelDirectory"/> and <see cref="ISharedBundles"/>, and the host runs the <see cref="ModelFollower"/>.</summary>
+    /// <summary>Lets the scoring silos change their models together. For silos that score; needs a <see cref="ModelDirectory"/>, a <see cref="JobBoard"/> and <see cref="ISharedBundles"/>, and the host runs the <see cref="ModelFollower"/>.</summary>
     public static ISiloBuilder AddClusterModels(this ISiloBuilder silo)
     {
         silo.AddGrainService<ModelReplica>();
+        silo.AddGrainService<SiloJobs>();
         silo.Services
+            .AddSingleton<SiloJobServices>()
+            .AddSingleton<IJobDirectory, ClusterJobs>()
             .AddSingleton<ModelReplicas>()
             .AddSingleton<ScoringSilos>()
             .AddSingleton<SiloModels>()
@@ -94,7 +99,8 @@ public static class ClusterEngine
             .AddSingleton<ISiloSelf, TSelf>()
             .AddSingleton<SiloStatusServices>()
             .AddSingleton(services => new ClusterMembers(
-                services.GetRequiredService<IClusterMembershipService>(), services.GetRequiredService<ISiloMetadataCache>(), services.GetRequiredService<SiloStatusServices>()));
+                services.GetRequiredService<IClusterMembershipService>(), services.GetRequiredService<ISiloMetadataCache>(), services.GetRequiredService<SiloStatusServices>(),
+                services.GetRequiredService<ItemShards>()));
         return silo;
     }
 

@@ -1,4 +1,7 @@
 using Orleans.Runtime.MembershipService.SiloMetadata;
+using RecBackend.Core.Catalog;
+using RecBackend.Grains.Calls;
+using RecBackend.Grains.Items;
 using RecBackend.Grains.Placement;
 
 namespace RecBackend.Grains.Membership;
@@ -7,8 +10,9 @@ namespace RecBackend.Grains.Membership;
 /// <param name="Name">Its name.</param>
 /// <param name="Roles">What it is for.</param>
 /// <param name="Address">Base URL of its HTTP API, or null.</param>
+/// <param name="IsLeaving">Whether it has told the others that it stops.</param>
 /// <param name="Report">How it is; null if it did not answer.</param>
-public sealed record SiloMember(string Name, SiloRole Roles, string? Address, SiloReport? Report);
+public sealed record SiloMember(string Name, SiloRole Roles, string? Address, bool IsLeaving, SiloReport? Report);
 
 /// <summary>The silos of the cluster, as this one sees them.</summary>
 public sealed class ClusterMembers
@@ -19,9 +23,18 @@ public sealed class ClusterMembers
     private readonly IClusterMembershipService _membership;
     private readonly ISiloMetadataCache _metadata;
     private readonly SiloStatusServices _status;
+    private readonly ItemShards _shards;
 
-    internal ClusterMembers(IClusterMembershipService membership, ISiloMetadataCache metadata, SiloStatusServices status) =>
-        (_membership, _metadata, _status) = (membership, metadata, status);
+    internal ClusterMembers(IClusterMembershipService membership, ISiloMetadataCache metadata, SiloStatusServices status, ItemShards shards) =>
+        (_membership, _metadata, _status, _shards) = (membership, metadata, status, shards);
+
+    /// <summary>Count and hash of all stored items: what catalogues come to.</summary>
+    /// <exception cref="Core.Storage.StorageException">A shard cannot be read.</exception>
+    public async Task<CatalogDigest> ReadItemsAsync(CancellationToken cancellation)
+    {
+        var states = await Task.WhenAll(_shards.All.Select(shard => GrainCall.TryAgainAsync(() => shard.CompareAsync(null), cancellation)));
+        return states.SelectMany(state => state.Digests).Aggregate(default(CatalogDigest), (all, one) => all.And(new(one.Count, one.Hash)));
+    }
 
     /// <summary>Those that take part now, or are about to leave, by name.</summary>
     public async Task<IReadOnlyList<SiloMember>> ReadAsync(CancellationToken cancellation) =>
@@ -42,6 +55,6 @@ public sealed class ClusterMembers
             report = null;
         }
 
-        return new(silo.Name, _metadata.RolesOf(silo.SiloAddress), _metadata.AddressOf(silo.SiloAddress), report);
+        return new(silo.Name, _metadata.RolesOf(silo.SiloAddress), _metadata.AddressOf(silo.SiloAddress), silo.Status != SiloStatus.Active, report);
     }
 }

@@ -38,6 +38,10 @@ public sealed record SiloReport
     /// <summary>Bytes of its catalogues.</summary>
     [Id(5)]
     public long CatalogBytes { get; init; }
+
+    /// <summary>Hash of the IDs and versions in its catalogue, or null.</summary>
+    [Id(6)]
+    public ulong? CatalogDigest { get; init; }
 }
 
 /// <summary>Port: how the silo of this process is, of which only its host knows.</summary>

@@ -7,11 +7,12 @@ namespace RecBackend.Silo.Membership;
 /// <summary>The silos for <c>GET /v1/cluster</c>.</summary>
 internal sealed class SiloClusterView(ClusterMembers members) : IClusterView
 {
-    public async ValueTask<ClusterReply> ReadAsync(CancellationToken cancellation)
+    public async ValueTask<ClusterReply> ReadAsync(bool items, CancellationToken cancellation)
     {
+        var stored = items ? await members.ReadItemsAsync(cancellation) : default;
         var silos = await members.ReadAsync(cancellation);
         var newest = silos.Max(silo => silo.Report?.CatalogVersion ?? 0);
-        return new([.. silos.Select(silo => Reply(silo, newest))]);
+        return new([.. silos.Select(silo => Reply(silo, newest))], items ? new(stored.Count, ItemsReply.Write(stored)) : null);
     }
 
     private static SiloReply Reply(SiloMember silo, long newest) => new()
@@ -20,11 +21,12 @@ internal sealed class SiloClusterView(ClusterMembers members) : IClusterView
         Address = silo.Address,
         Roles = [.. RolesOf(silo.Roles)],
         Ready = silo.Report?.Ready ?? false,
-        Draining = silo.Report?.Draining ?? false,
+        Draining = silo.IsLeaving || silo.Report?.Draining == true,
         Model = silo.Report?.Model,
         Items = silo.Report?.Items ?? 0,
         CatalogVersion = silo.Report?.CatalogVersion ?? 0,
         CatalogBytes = silo.Report?.CatalogBytes ?? 0,
+        CatalogDigest = silo.Report?.CatalogDigest is { } digest ? ItemsReply.Write(new(0, digest)) : null,
 
         // A silo without a catalogue is behind nobody.
         Lag = silo.Roles.HasFlag(SiloRole.Scoring) ? newest - (silo.Report?.CatalogVersion ?? 0) : 0,

@@ -20,6 +20,7 @@ internal sealed class SiloSelf(ModelDirectory models, EngineStart start, HostDra
             Items = status.Items,
             CatalogVersion = status.CatalogVersion,
             CatalogBytes = status.Memory,
+            CatalogDigest = follower is null ? null : status.Digest.Hash,
         };
     }
 }

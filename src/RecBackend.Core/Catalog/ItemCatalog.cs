@@ -295,6 +295,18 @@ public sealed class ItemCatalog
         }
     }
 
+    /// <summary>Count and hash of (ID, versions) of all items.</summary>
+    public CatalogDigest TotalDigest
+    {
+        get
+        {
+            lock (_writing)
+            {
+                return _digests.Aggregate((all, shard) => all.And(shard));
+            }
+        }
+    }
+
     /// <summary>The items that <see cref="Digest"/> of the shard is of, with their versions.</summary>
     /// <param name="shard">From 0 to <see cref="DigestShards"/>.</param>
     public Dictionary<string, ItemVersions> Versions(int shard)

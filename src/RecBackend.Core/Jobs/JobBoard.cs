@@ -110,10 +110,24 @@ public sealed class JobProgress
     }
 }
 
+/// <summary>Port: the jobs that callers can ask about, of this host or of all that serve together.</summary>
+public interface IJobDirectory
+{
+    /// <summary>The job, or null if there is none of that ID (any more).</summary>
+    ValueTask<JobStatus?> GetAsync(string id, CancellationToken cancellation);
+
+    /// <summary>All jobs, newest first.</summary>
+    ValueTask<IReadOnlyList<JobStatus>> ListAsync(CancellationToken cancellation);
+
+    /// <summary>Asks a job to stop. It may be at work still when this returns.</summary>
+    /// <returns>The job, or null if there is none of that ID.</returns>
+    ValueTask<JobStatus?> CancelAsync(string id, CancellationToken cancellation);
+}
+
 /// <summary>Long work that a caller starts and asks about later.</summary>
 /// <param name="clock">Clock of their times and rates.</param>
 /// <param name="log">Told of failures that nobody foresaw.</param>
-public sealed class JobBoard(TimeProvider clock, ILogger<JobBoard>? log = null) : IAsyncDisposable
+public sealed class JobBoard(TimeProvider clock, ILogger<JobBoard>? log = null) : IJobDirectory, IAsyncDisposable
 {
     /// <summary>How many jobs may run at once: each may hold a connection to the store for as long as it takes.</summary>
     public const int RunningJobs = 16;
@@ -166,6 +180,16 @@ public sealed class JobBoard(TimeProvider clock, ILogger<JobBoard>? log = null) 
     /// <summary>Asks a job to stop.</summary>
     /// <returns>Whether it was running.</returns>
     public bool Cancel(string id) => Find(id)?.Cancel() ?? false;
+
+    ValueTask<JobStatus?> IJobDirectory.GetAsync(string id, CancellationToken cancellation) => new(Get(id));
+
+    ValueTask<IReadOnlyList<JobStatus>> IJobDirectory.ListAsync(CancellationToken cancellation) => new(List());
+
+    ValueTask<JobStatus?> IJobDirectory.CancelAsync(string id, CancellationToken cancellation)
+    {
+        Cancel(id);
+        return new(Get(id));
+    }
 
     /// <summary>Cancels what runs and waits for it to end.</summary>
     public async ValueTask DisposeAsync()

@@ -25,10 +25,11 @@ public sealed record ModelDirectoryOptions
 /// <param name="Preparing">Version that is being made ready, or null.</param>
 /// <param name="Items">Items in the catalogue that answers.</param>
 /// <param name="CatalogVersion">The highest item version in it.</param>
+/// <param name="Digest">Count and hash of its items and their versions.</param>
 /// <param name="Memory">Memory of all catalogues, in bytes.</param>
 /// <param name="Problem">Why a recorded bundle could not be loaded at start, or null.</param>
 public sealed record ModelStatus(
-    bool Ready, string? Active, string? Previous, string? Preparing, int Items, long CatalogVersion, long Memory, BundleRefusedException? Problem);
+    bool Ready, string? Active, string? Previous, string? Preparing, int Items, long CatalogVersion, CatalogDigest Digest, long Memory, BundleRefusedException? Problem);
 
 /// <summary>
 /// The models of this host: the active one, the previous one for rollback, and their catalogues, which it keeps fed with item changes.
@@ -81,7 +82,7 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
             var models = _models;
             var catalog = models.Active?.Catalog ?? models.Counters;
             return new(
-                _ready, models.Active?.Version, models.Previous?.Version, models.Preparing?.Version, catalog.Count, catalog.Version,
+                _ready, models.Active?.Version, models.Previous?.Version, models.Preparing?.Version, catalog.Count, catalog.Version, catalog.TotalDigest,
                 _feeds.Sum(feed => feed.Catalog.MemoryUsage.Total), _problem);
         }
     }

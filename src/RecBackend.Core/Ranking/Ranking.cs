@@ -24,6 +24,9 @@ public enum FallbackReason
 
     /// <summary>The deadline passed.</summary>
     DeadlineExceeded,
+
+    /// <summary>The user's state cannot be read.</summary>
+    UserUnavailable,
 }
 
 /// <summary>One ranked candidate.</summary>

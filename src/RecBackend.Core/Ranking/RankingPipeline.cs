@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using RecBackend.Core.Features;
 using RecBackend.Core.Models;
+using RecBackend.Core.Storage;
 using RecBackend.Core.Users;
 
 namespace RecBackend.Core.Ranking;
@@ -108,6 +109,10 @@ public sealed class RankingPipeline : IRanker
         catch (ScoringRejectedException rejected)
         {
             return rejected.Reason == ScoringRejection.Overloaded ? FallbackReason.Overloaded : FallbackReason.DeadlineExceeded;
+        }
+        catch (StorageException)
+        {
+            return FallbackReason.UserUnavailable;
         }
     }
 

@@ -1,8 +1,21 @@
+using System.Globalization;
+using RecBackend.Core.Catalog;
+
 namespace RecBackend.Http.Cluster;
 
 /// <summary>The silos that serve together.</summary>
 /// <param name="Silos">All of them; one for the embedded engine.</param>
-public sealed record ClusterReply(IReadOnlyList<SiloReply> Silos);
+/// <param name="Items">What the catalogues are made of, if it was asked for; absent for the embedded engine, whose catalogue is never behind.</param>
+public sealed record ClusterReply(IReadOnlyList<SiloReply> Silos, ItemsReply? Items = null);
+
+/// <summary>The stored items of a cluster. A silo has caught up with them when its <see cref="SiloReply.CatalogDigest"/> is <see cref="Digest"/>.</summary>
+/// <param name="Count">How many.</param>
+/// <param name="Digest">Hash of their IDs and versions: 16 hexadecimal digits.</param>
+public sealed record ItemsReply(long Count, string Digest)
+{
+    /// <summary>The hash as it is written.</summary>
+    public static string Write(CatalogDigest digest) => digest.Hash.ToString("x16", CultureInfo.InvariantCulture);
+}
 
 /// <summary>One silo.</summary>
 public sealed record SiloReply
@@ -31,6 +44,9 @@ public sealed record SiloReply
     /// <summary>The highest item version in its catalogue.</summary>
     public required long CatalogVersion { get; init; }
 
+    /// <summary>Hash of the IDs and versions in its catalogue; absent if it has none, or did not answer.</summary>
+    public string? CatalogDigest { get; init; }
+
     /// <summary>Bytes of its catalogues.</summary>
     public required long CatalogBytes { get; init; }
 
@@ -52,5 +68,7 @@ public static class SiloRoles
 public interface IClusterView
 {
     /// <summary>The silos now.</summary>
-    ValueTask<ClusterReply> ReadAsync(CancellationToken cancellation);
+    /// <param name="items">Whether to tell of the stored items too, which all their holders are asked for.</param>
+    /// <param name="cancellation">Gives up.</param>
+    ValueTask<ClusterReply> ReadAsync(bool items, CancellationToken cancellation);
 }

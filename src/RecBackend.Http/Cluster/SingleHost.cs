@@ -9,7 +9,8 @@ public sealed class SingleHost(ModelDirectory models, RecBackendHttpOptions opti
     private static readonly string[] AllRoles = [SiloRoles.Entity, SiloRoles.Scoring];
 
     /// <inheritdoc/>
-    public ValueTask<ClusterReply> ReadAsync(CancellationToken cancellation)
+    /// <remarks>Tells nothing of the stored items: the catalogue sees each write before its caller does.</remarks>
+    public ValueTask<ClusterReply> ReadAsync(bool items, CancellationToken cancellation)
     {
         var status = models.Status;
         return new(new ClusterReply(
@@ -24,6 +25,7 @@ public sealed class SingleHost(ModelDirectory models, RecBackendHttpOptions opti
                 Model = status.Active,
                 Items = status.Items,
                 CatalogVersion = status.CatalogVersion,
+                CatalogDigest = ItemsReply.Write(status.Digest),
                 CatalogBytes = status.Memory,
                 Lag = 0,
             },

@@ -7,18 +7,14 @@ using RecBackend.Http.Wire;
 namespace RecBackend.Http.Jobs;
 
 /// <summary><c>/v1/jobs</c>.</summary>
-internal sealed class JobsEndpoint(JobBoard jobs)
+internal sealed class JobsEndpoint(IJobDirectory jobs)
 {
-    public Task ListAsync(HttpContext context) =>
-        JsonBody.WriteAsync(context, new JobListReply([.. jobs.List().Select(JobReply.Of)]), WireJson.Default.JobListReply);
+    public async Task ListAsync(HttpContext context) =>
+        await JsonBody.WriteAsync(context, new JobListReply([.. (await jobs.ListAsync(context.RequestAborted)).Select(JobReply.Of)]), WireJson.Default.JobListReply);
 
-    public Task GetAsync(HttpContext context) => JsonBody.WriteAsync(context, JobReply.Of(Find(context)), WireJson.Default.JobReply);
+    public async Task GetAsync(HttpContext context) => await ReplyAsync(context, await jobs.GetAsync(IdOf(context), context.RequestAborted));
 
-    public Task CancelAsync(HttpContext context)
-    {
-        jobs.Cancel(Find(context).Id);
-        return GetAsync(context);
-    }
+    public async Task CancelAsync(HttpContext context) => await ReplyAsync(context, await jobs.CancelAsync(IdOf(context), context.RequestAborted));
 
     /// <summary>Answers with a job that was started: 202, and where to ask about it.</summary>
     internal static Task AcceptAsync(HttpContext context, JobStatus job)
@@ -27,7 +23,9 @@ internal sealed class JobsEndpoint(JobBoard jobs)
         return JsonBody.WriteAsync(context, JobReply.Of(job), WireJson.Default.JobReply, StatusCodes.Status202Accepted);
     }
 
-    private JobStatus Find(HttpContext context) =>
-        jobs.Get(context.GetRouteValue("id") as string ?? "")
-        ?? throw new ProblemException(ProblemCode.JobUnknown, $"It never was, or more than {JobBoard.KeptJobs} jobs have ended since, or the host was started again.");
+    private static string IdOf(HttpContext context) => context.GetRouteValue("id") as string ?? "";
+
+    private static Task ReplyAsync(HttpContext context, JobStatus? job) => job is null
+        ? throw new ProblemException(ProblemCode.JobUnknown, $"It never was, or more than {JobBoard.KeptJobs} jobs have ended since, or the host that ran it is gone or was started again.")
+        : JsonBody.WriteAsync(context, JobReply.Of(job), WireJson.Default.JobReply);
 }

@@ -39,6 +39,7 @@ internal static class RankReplyWriter
         FallbackReason.NoModel => "\"no_model\""u8,
         FallbackReason.Overloaded => "\"overloaded\""u8,
         FallbackReason.DeadlineExceeded => "\"deadline_exceeded\""u8,
+        FallbackReason.UserUnavailable => "\"user_unavailable\""u8,
         _ => throw new InvalidOperationException($"The fallback's reason {reason} has no name in the API."),
     };
 

@@ -37,7 +37,7 @@ public sealed record RankReply
     /// <summary><c>model</c> or <c>fallback</c>.</summary>
     public required string Mode { get; init; }
 
-    /// <summary>Why the fallback answered: <c>no_model</c>, <c>overloaded</c> or <c>deadline_exceeded</c>; null if the model did.</summary>
+    /// <summary>Why the fallback answered: <c>no_model</c>, <c>overloaded</c>, <c>deadline_exceeded</c> or <c>user_unavailable</c>; null if the model did.</summary>
     public required string? Reason { get; init; }
 
     /// <summary>The candidates, best first.</summary>

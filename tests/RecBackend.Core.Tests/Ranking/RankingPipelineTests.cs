@@ -3,6 +3,7 @@ using RecBackend.Core.Items;
 using RecBackend.Core.Jobs;
 using RecBackend.Core.Models;
 using RecBackend.Core.Ranking;
+using RecBackend.Core.Storage;
 
 namespace RecBackend.Core.Tests.Ranking;
 
@@ -386,6 +387,17 @@ public sealed class RankingPipelineTests : IAsyncDisposable
         Assert.Equal((RankingMode.Fallback, reason, "bundle-1"), (ranking.Mode, ranking.Reason, ranking.Model));
         Assert.Equal(["b", "a"], Names(ranking, "a", "b"));
         Assert.Equal((float)((4 + 5) / 14.0), ranking.Items[0].Score);
+    }
+
+    [Fact]
+    public async Task User_that_cannot_be_read_is_answered_by_the_fallback()
+    {
+        await StartAsync(("a", 1));
+        _engine.UserGate = Task.FromException(new StorageException(StorageException.Unavailable, "no silo holds users"));
+
+        using var ranking = await RankAsync("a");
+
+        Assert.Equal((RankingMode.Fallback, FallbackReason.UserUnavailable), (ranking.Mode, ranking.Reason));
     }
 
     [Fact]

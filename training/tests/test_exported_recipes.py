@@ -14,14 +14,18 @@ from recbackend import data, export, safetensors
 from recbackend.features import FeatureOptions, build
 from recbackend.layers import RankingShape
 from recbackend.recipes import id as id_recipe
-from recbackend.recipes import ppm
+from recbackend.recipes import mim, ppm, srp4ctr
 from recbackend.train import Schedule, requests
 
 SHAPE = RankingShape(head_width=8, user_hidden=16, user_width=8, hidden=(24, 8), cross_rank=4)
 ONCE = Schedule(epochs=1, batch=16, learning_rate=1e-2)
 SMALL = {"item_id": 8, "user_id": 8, "category_width": 4, "attribute_width": 4, "shape": SHAPE, "history": 10, "schedule": ONCE}
 PPM = ppm.Config(**SMALL, text=8, image=8, representation=8, text_length=16, text_schedule=ONCE, image_schedule=ONCE, user_schedule=ONCE)
-RECIPES = {"id": (id_recipe, id_recipe.Config(**SMALL)), "ppm": (ppm, PPM), "ppm of pixels": (ppm, PPM)}
+SRP4CTR = srp4ctr.Config(**SMALL, width=8, queries=2, stride=5, pretraining=ONCE)
+MIM = mim.Config(**SMALL, text=8, fused_text=4, fused_image=4, content=8, tiers=3, text_length=16, pretraining=ONCE, sft=ONCE)
+RECIPES = {
+    "id": (id_recipe, id_recipe.Config(**SMALL)), "ppm": (ppm, PPM), "ppm of pixels": (ppm, PPM), "srp4ctr": (srp4ctr, SRP4CTR), "mim": (mim, MIM), "mim of pixels": (mim, MIM),
+}  # fmt: skip
 TRAINING = export.Training("test", 1, datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc))
 
 
@@ -34,7 +38,8 @@ def exported(request, tmp_path_factory):
     out = tmp_path_factory.mktemp("exported") / "bundle"
     if pixels:
         dataset = dataclasses.replace(dataset, items=with_pictures(dataset.items, out.parent))
-    options = FeatureOptions(history=10, text_length=16, text_vocabulary=360, text=recipe is ppm, images=pixels, image_size=16, image_features=recipe is ppm and not pixels)
+    content = "text" in recipe.READS
+    options = FeatureOptions(history=10, text_length=16, text_vocabulary=360, text=content, images=pixels, image_size=16, image_features=content and not pixels)
     features = build(dataset, options)
     seen = []
     conclude = recipe.conclude

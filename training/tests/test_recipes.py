@@ -11,7 +11,7 @@ from recbackend import metrics
 from recbackend.features import FeatureOptions, build
 from recbackend.layers import HistoryProjection, IdTable, RankingShape, SequenceEncoder, Standardize, TargetAttention
 from recbackend.recipes import id as id_recipe
-from recbackend.recipes import ppm
+from recbackend.recipes import mim, ppm, srp4ctr
 from recbackend.replay import Replay
 from recbackend.train import Examples, Schedule, conclude, fit, fit_calibration, requests
 
@@ -23,14 +23,22 @@ PPM = ppm.Config(
     item_id=8, user_id=8, text=8, image=8, category_width=4, attribute_width=4, representation=8, shape=SHAPE, history=10, text_length=16, least_tokens=4,
     token_dropout=0.0, text_schedule=Schedule(epochs=20, batch=32, learning_rate=1e-3), image_schedule=QUICK, user_schedule=QUICK, schedule=QUICK,
 )  # fmt: skip
-
+SRP4CTR = srp4ctr.Config(
+    item_id=8, user_id=8, category_width=4, attribute_width=4, width=8, queries=2, stride=5, shape=SHAPE, history=10, pretraining=Schedule(epochs=4, batch=16, learning_rate=3e-3),
+    schedule=QUICK,
+)  # fmt: skip
+MIM = mim.Config(
+    item_id=8, user_id=8, text=8, fused_text=4, fused_image=4, content=8, category_width=4, attribute_width=4, token_dropout=0.1, soon=3, tiers=3, shape=SHAPE, history=10,
+    text_length=16, pretraining=QUICK, sft=QUICK, schedule=QUICK,
+)  # fmt: skip
+RECIPES = {"id": (id_recipe, ID), "ppm": (ppm, PPM), "srp4ctr": (srp4ctr, SRP4CTR), "mim": (mim, MIM)}
 
 NAMES = [a + b for a in ("mor", "tel", "vin", "gas", "pok", "lun") for b in ("ado", "eri", "iku", "ofa", "uzi")]
 
 
-def tasteful(seed, picture=False, statistics=True):
+def tasteful(seed, picture=False, statistics=True, rows=1200, users=20):
     """Features of random rows in which users of even numbers click on even items: there is something to learn."""
-    dataset = random_dataset(seed, rows=1200, users=20, items=30)
+    dataset = random_dataset(seed, rows=rows, users=users, items=30)
     dataset.label[:] = (dataset.user % 2 == dataset.item % 2) ^ (np.random.default_rng(seed).random(dataset.rows) < 0.1)
     random = np.random.default_rng(seed)
     items = [
@@ -52,11 +60,10 @@ def features():
     return tasteful(3, picture=True)
 
 
-@pytest.fixture(scope="module", params=["id", "ppm"])
+@pytest.fixture(scope="module", params=RECIPES)
 def trained(request, features):
-    if request.param == "id":
-        return id_recipe.train(features, dataclasses.replace(ID, schedule=ENOUGH), 1)
-    return ppm.train(features, dataclasses.replace(PPM, schedule=ENOUGH), 1)
+    recipe, config = RECIPES[request.param]
+    return recipe.train(features, dataclasses.replace(config, schedule=ENOUGH), 1)
 
 
 def user_inputs(model, features, rows):
@@ -160,7 +167,7 @@ def test_user_without_history_gets_finite_scores(trained, features):
     assert torch.isfinite(scores).all() and scores.std() > 0
 
 
-@pytest.mark.parametrize("recipe, config", [(id_recipe, ID), (ppm, PPM)], ids=["id", "ppm"])
+@pytest.mark.parametrize("recipe, config", RECIPES.values(), ids=RECIPES)
 def test_same_seed_trains_the_same_model(features, recipe, config):
     first, second = (recipe.train(features, config, 7) for _ in range(2))
     np.testing.assert_allclose(first.item_table, second.item_table, atol=1e-5)
@@ -168,10 +175,11 @@ def test_same_seed_trains_the_same_model(features, recipe, config):
     np.testing.assert_allclose(Replay(first, features).scores(rows), Replay(second, features).scores(rows), atol=1e-4)
 
 
-def test_recipes_do_without_optional_inputs():
+@pytest.mark.parametrize("recipe, config", RECIPES.values(), ids=RECIPES)
+def test_recipes_do_without_optional_inputs(recipe, config):
     bare = tasteful(4, statistics=False)
     bare = dataclasses.replace(bare, schema=dataclasses.replace(bare.schema, profile=[]), profile=bare.profile[:, :0])
-    model = id_recipe.train(bare, dataclasses.replace(ID, schedule=dataclasses.replace(QUICK, epochs=1)), 1)
+    model = recipe.train(bare, dataclasses.replace(config, schedule=dataclasses.replace(QUICK, epochs=1)), 1)
     assert [model.dims[name] for name in ("statistics", "user_statistics", "profile", "context")] == [0, 0, 0, 0]
     assert np.isfinite(Replay(model, bare).scores(bare.rows(2))).all()
 

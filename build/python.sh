@@ -37,7 +37,8 @@ rec train RECIPE --data DIR --out BUNDLE [OPTIONS]
 
 Trains a model on a data set in the neutral form (docs: training/README.md) and exports its bundle.
 Recipes: id (DIN and DCNv2 over IDs, features and history), ppm (plus pre-trained content),
-  srp4ctr (plus a pre-trained sequence), mim (plus content tuned on behaviour).
+  srp4ctr (plus a pre-trained sequence), mim (plus content tuned on behaviour),
+  ctrl (id, aligned with text before).
 `rec train RECIPE --help` lists the options of a recipe.
 TEXT
     return

@@ -171,6 +171,10 @@ class ClickModel(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """B requests of N candidates -> logits [B, N]."""
+        return self.ranker.logits(*self.ranker_inputs(batch))
+
+    def ranker_inputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """B requests of N candidates -> what the ranker reads of them: user_state [B, S], history_state [B, L, H], item [B, N, dRow], context [B, N, C]."""
         items, place = self._distinct_items(batch)
         item_row = self._examples.item_row
         representation = self.item_encoder(**{name: value[items] for name, value in self.inputs.items()})
@@ -192,7 +196,7 @@ class ClickModel(nn.Module):
             cold = (candidate == 0) & (torch.rand(candidate.shape) < self._cold_share)
             statistics = torch.where(cold.unsqueeze(2), self._cold_statistics, statistics)
         item = torch.cat([functional.embedding(candidate, self.item_table.embedding), functional.embedding(place[batch.item], representation), statistics], 2)
-        return self.ranker.logits(user_state, history_state, item, batch.context)
+        return user_state, history_state, item, batch.context
 
     def loss(self, requests: Tensor, embedding_prior: float = 0.0) -> Tensor:
         """Mean log loss of the rows of requests [B, N], with a Gaussian prior on all embeddings.

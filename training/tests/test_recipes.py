@@ -11,7 +11,7 @@ from recbackend import metrics
 from recbackend.features import FeatureOptions, build
 from recbackend.layers import HistoryProjection, IdTable, RankingShape, SequenceEncoder, Standardize, TargetAttention
 from recbackend.recipes import id as id_recipe
-from recbackend.recipes import mim, ppm, srp4ctr
+from recbackend.recipes import ctrl, mim, ppm, srp4ctr
 from recbackend.replay import Replay
 from recbackend.train import Examples, Schedule, conclude, fit, fit_calibration, requests
 
@@ -31,7 +31,11 @@ MIM = mim.Config(
     item_id=8, user_id=8, text=8, fused_text=4, fused_image=4, content=8, category_width=4, attribute_width=4, token_dropout=0.1, soon=3, tiers=3, shape=SHAPE, history=10,
     text_length=16, pretraining=QUICK, sft=QUICK, schedule=QUICK,
 )  # fmt: skip
-RECIPES = {"id": (id_recipe, ID), "ppm": (ppm, PPM), "srp4ctr": (srp4ctr, SRP4CTR), "mim": (mim, MIM)}
+CTRL = ctrl.Config(
+    item_id=8, user_id=8, category_width=4, attribute_width=4, text_width=8, text_layers=1, sentence=48, aligned=16, shape=SHAPE, history=10, text_length=16,
+    words=QUICK, alignment=Schedule(epochs=2, batch=64, learning_rate=1e-2), schedule=QUICK,
+)  # fmt: skip
+RECIPES = {"id": (id_recipe, ID), "ppm": (ppm, PPM), "srp4ctr": (srp4ctr, SRP4CTR), "mim": (mim, MIM), "ctrl": (ctrl, CTRL)}
 
 NAMES = [a + b for a in ("mor", "tel", "vin", "gas", "pok", "lun") for b in ("ado", "eri", "iku", "ofa", "uzi")]
 

@@ -1,0 +1,313 @@
+"""`ctrl`: tabular and textual views of a row, aligned (CTRL, arXiv 2306.02841).
+
+0. The text encoder: a small transformer of this module's own, pre-trained on the catalogue's text by masked words.
+1. Alignment: each training row is also a sentence, "This is a user, gender is F, age is 25, who has recently liked Toy Story | Heat. This is an item, title is Casino, ...". The text encoder reads the sentence
+   (mean of its last states), the collaborative model the row as it is, and each must find the other in the batch: symmetric InfoNCE over a similarity that sums, over the sub-spaces of one vector, the best match
+   among the sub-spaces of the other (MaxSim). Both models are trained.
+2. Fine-tuning: the text encoder is dropped; the collaborative model gets a new last layer and is trained alone, as `id` is. Nothing of text is in the bundle.
+
+The collaborative model is `id`'s, so that the two differ by stages 0 and 1 alone. With `shuffled_text` each item's sentence is another item's, always the same: the control that tells what sentences mean from
+what more training does. training/README.md says what was chosen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..data import Item, UnfitData
+from ..features import Features
+from ..layers import CategoricalInputs, IdTable, Ranker, RankingShape, UserEncoder, start_as_similarity
+from ..tokenizer import Tokenizer
+from ..train import ClickModel, Examples, Fit, Progress, Schedule, TrainedModel, conclude, fit, requests
+
+_PADDING, _MASK, _SEPARATOR = 0, 1, 2  # token ids, docs/bundle-format.md section 3; 1 is unused there
+
+# Text is read in training alone: the item encoder has the other two.
+READS = ("text", "categories", "attributes")
+CLICKS = Schedule(epochs=6, batch=512, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=0.5)
+
+
+@dataclass(frozen=True)
+class Config:
+    item_id: int = 32
+    user_id: int = 32
+    category_width: int = 16
+    attribute_width: int = 16
+    text_width: int = 64
+    text_layers: int = 2
+    text_heads: int = 2
+    sentence: int = 64
+    """Tokens of a row's sentence; what is longer is cut, its user's side first."""
+    recent: int = 3
+    """Titles of the history in a sentence."""
+    masked_share: float = 0.15
+    aligned: int = 128
+    """Width of the space in which both are compared."""
+    spaces: int = 4
+    temperature: float = 0.7
+    aligned_rows: int = 100_000
+    """Rows of the training part that alignment sees, at most; a random choice."""
+    shuffled_text: bool = False
+    shape: RankingShape = RankingShape()
+    item_dropout: float = 0.05
+    user_dropout: float = 0.2
+    embedding_prior: float = 16.0
+    """Precision of the Gaussian prior on embeddings (`ClickModel.loss`)."""
+    request: int = 4
+    """Rows of a user that training scores with one history (`train.requests`)."""
+    history: int = 50
+    text_length: int = 64
+    text_vocabulary: int = 6000
+    words: Schedule = Schedule(epochs=6, batch=64, learning_rate=2e-3, final_learning_rate=0.05)
+    alignment: Schedule = Schedule(epochs=1, batch=512, least_steps=50, learning_rate=1e-3, final_learning_rate=0.05)
+    schedule: Schedule = CLICKS
+
+
+class ItemEncoder(nn.Module):
+    """Side features -> representation."""
+
+    def __init__(self, features: Features, config: Config):
+        super().__init__()
+        schema = features.schema
+        self.side = CategoricalInputs(
+            schema.categories.size if schema.categories else 0,
+            [attribute.size for attribute in schema.attributes],
+            config.category_width,
+            config.attribute_width,
+        )
+        self.width = self.side.width
+
+    def forward(self, categories: Tensor | None = None, attributes: Tensor | None = None, **_: Tensor | None) -> Tensor:
+        """categories [B, K], attributes [B, A] -> representation [B, dRep]."""
+        return self.side(categories, attributes)
+
+
+def collaborative(features: Features, config: Config, seed: int) -> ClickModel:
+    """The untrained collaborative model."""
+    torch.manual_seed(seed)
+    schema = features.schema
+    examples = Examples.of(features)
+    item_encoder = ItemEncoder(features, config)
+    return ClickModel(
+        item_encoder,
+        UserEncoder(config.shape, schema, config.user_id, config.item_id, item_encoder.width),
+        Ranker(config.shape, schema, config.item_id + item_encoder.width),
+        IdTable(len(features.known_item_ids), config.item_id, config.item_dropout),
+        IdTable(len(features.known_user_ids), config.user_id, config.user_dropout),
+        examples,
+        examples.item_inputs(("categories", "attributes")),
+    )
+
+
+# Sentences
+
+
+class Sentences:
+    """Rows as token ids of a sentence: what is known of the row at its moment, and nothing of its label."""
+
+    def __init__(self, features: Features, config: Config, seed: int):
+        self._features, self._config = features, config
+        tokenizer = features.schema.tokenizer
+        contents = features.contents
+        if config.shuffled_text:
+            contents = [contents[place] for place in derangement(len(contents), np.random.default_rng(seed))]
+        self._titles = [tokenizer.encode(item.title or "unknown")[:8] for item in contents]
+        self._items = [tokenizer.encode(item_sentence(item))[: config.sentence * 2 // 3] for item in contents]
+        values = [[one.values[id - 2] if id >= 2 else None for one, id in zip(features.schema.profile, line)] for line in features.profile]
+        names = [one.name for one in features.schema.profile]
+        cache: dict[str, list[int]] = {}
+        self._users = [cache.setdefault(text, tokenizer.encode(text)) for text in (user_sentence(names, line) for line in values)]
+        self._liked, self._bar, self._end = tokenizer.encode(", who has recently liked"), tokenizer.encode("|"), tokenizer.encode(".")
+
+    def of(self, rows: np.ndarray) -> Tensor:
+        """Rows [B] -> token ids [B, sentence], filled with 0."""
+        config, features = self._config, self._features
+        history = features.history(rows, config.recent)
+        result = np.zeros((len(rows), config.sentence), np.int64)
+        for line, (row, items, count) in enumerate(zip(rows, history.items, history.mask.sum(1).astype(int))):
+            user = list(self._users[features.user[row]])
+            for place, item in enumerate(items[:count]):
+                user += (self._bar if place else self._liked) + self._titles[item]
+            item = self._items[features.item[row]]
+            ids = user[: config.sentence - len(item) - len(self._end)] + self._end + item
+            result[line, : len(ids)] = ids[: config.sentence]
+        return torch.from_numpy(result)
+
+
+def user_sentence(names: list[str], values: list[str | None]) -> str:
+    """Field names are kept: without them, the paper's variants of the prompt do worse."""
+    return ", ".join(["This is a user", *(f"{name} is {value}" for name, value in zip(names, values) if value is not None)])
+
+
+def item_sentence(item: Item) -> str:
+    """Content of an item; what it lacks is left out."""
+    parts = ["This is an item"]
+    if item.title:
+        parts.append(f"title is {item.title}")
+    if item.categories:
+        parts.append(f"category is {'|'.join(item.categories)}")
+    parts += [f"{name} is {value}" for name, value in sorted(item.attributes.items())]
+    if item.tags:
+        parts.append(f"tags are {'|'.join(item.tags)}")
+    if item.text:
+        parts.append(f"text is {item.text}")
+    return ", ".join(parts) + "."
+
+
+def derangement(count: int, random: np.random.Generator) -> np.ndarray:
+    """A random order in which nothing stays at its place (one cycle through all)."""
+    cycle = random.permutation(count)
+    order = np.empty(count, np.int64)
+    order[cycle] = np.roll(cycle, 1)
+    return order
+
+
+# Stage 0
+
+
+class TextEncoder(nn.Module):
+    """A transformer over tokens; a text is the mean of its last states. It is never exported."""
+
+    def __init__(self, tokens: int, width: int, layers: int, heads: int, length: int):
+        super().__init__()
+        self.width = width
+        self.token = nn.Embedding(tokens, width, padding_idx=_PADDING)
+        nn.init.normal_(self.token.weight, std=0.1)
+        self.position = nn.Parameter(torch.randn(length, width) * 0.02)
+        layer = nn.TransformerEncoderLayer(width, heads, 2 * width, dropout=0.0, batch_first=True, norm_first=True)
+        self.body = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(width))
+
+    def states(self, text: Tensor) -> Tensor:
+        """Token ids [B, T] -> [B, T, width]"""
+        x = self.token(text) + self.position[: text.shape[1]]
+        # A text that is all padding has nothing to attend to; its first place stands for it, and counts for nothing in the mean.
+        padding = text == _PADDING
+        padding = torch.cat([torch.zeros_like(padding[:, :1]), padding[:, 1:]], 1)
+        return self.body(x, src_key_padding_mask=padding)
+
+    def forward(self, text: Tensor) -> Tensor:
+        """Token ids [B, T] -> [B, width]"""
+        present = (text != _PADDING).to(torch.float32).unsqueeze(2)
+        return (self.states(text) * present).sum(1) / present.sum(1).clamp(min=1.0)
+
+
+class MaskedWords(nn.Module):
+    """Stage 0: tokens that were replaced by a mask are predicted, by products with the token vectors."""
+
+    def __init__(self, encoder: TextEncoder, text: Tensor, share: float):
+        """text [I, T]"""
+        super().__init__()
+        self.encoder = encoder
+        self.bias = nn.Parameter(torch.zeros(encoder.token.num_embeddings))
+        self._text, self._share = text, share
+
+    def loss(self, items: Tensor) -> Tensor:
+        """Places of items [B] -> mean log loss of the hidden tokens."""
+        text = self._text[items]
+        text = text[:, : int((text > _PADDING).any(0).sum().clamp(min=1))]
+        words = text > _SEPARATOR
+        hide = words & (torch.rand(text.shape) < self._share)
+        hide[:, 0] |= words[:, 0] & ~hide.any(1)
+        if not hide.any():
+            return self.bias.sum() * 0
+        states = self.encoder.states(torch.where(hide, _MASK, text))[hide]
+        return functional.cross_entropy(states @ self.encoder.token.weight.t() + self.bias, text[hide])
+
+
+def pretrain_text(features: Features, config: Config, seed: int, progress: Progress | None = None) -> tuple[TextEncoder, Fit]:
+    torch.manual_seed(seed)
+    encoder = TextEncoder(features.schema.text_size, config.text_width, config.text_layers, config.text_heads, max(config.sentence, features.schema.text_length))
+    text = torch.from_numpy(features.items.text)
+    readable = np.flatnonzero(features.item_known & (features.items.text > _SEPARATOR).any(1))
+    model = MaskedWords(encoder, text, config.masked_share)
+    return encoder, fit(model, torch.from_numpy(readable), model.loss, config.words, seed, progress=progress)
+
+
+# Stage 1
+
+
+class Alignment(nn.Module):
+    """Stage 1: row and sentence find each other."""
+
+    def __init__(self, model: ClickModel, encoder: TextEncoder, sentences: Sentences, examples: Examples, config: Config):
+        super().__init__()
+        self.model, self.encoder, self.spaces, self.temperature = model, encoder, config.spaces, config.temperature
+        self._sentences, self._examples = sentences, examples
+        ranker = model.ranker
+        self.of_row = nn.Sequential(nn.Linear(ranker.deep[-1].in_features + ranker.cross_score.in_features, config.aligned), nn.Linear(config.aligned, config.aligned))
+        self.of_text = nn.Sequential(nn.Linear(encoder.width, config.aligned), nn.Linear(config.aligned, config.aligned))
+
+    def loss(self, rows: Tensor) -> Tensor:
+        """Rows of the training part [B] -> InfoNCE of both directions."""
+        similarity = self.similarity(self.rows(rows), self.texts(rows)) / self.temperature
+        own = torch.arange(len(rows))
+        return 0.5 * (functional.cross_entropy(similarity, own) + functional.cross_entropy(similarity.t(), own))
+
+    def rows(self, rows: Tensor) -> Tensor:
+        """[B] -> sub-spaces of what the collaborative model makes of the rows, [B, spaces, aligned / spaces], each of length 1."""
+        inputs = self.model.ranker_inputs(self._examples.batch(rows.unsqueeze(1)))
+        return self._sub_spaces(self.of_row(torch.cat(self.model.ranker.interactions(*inputs), 1)))
+
+    def texts(self, rows: Tensor) -> Tensor:
+        """The same of their sentences."""
+        return self._sub_spaces(self.of_text(self.encoder(self._sentences.of(rows.numpy()))))
+
+    def _sub_spaces(self, vectors: Tensor) -> Tensor:
+        return functional.normalize(vectors.reshape(len(vectors), self.spaces, -1), dim=2)
+
+    @staticmethod
+    def similarity(rows: Tensor, texts: Tensor) -> Tensor:
+        """[B, M, d], [C, M, d] -> [B, C]: over the sub-spaces of a row, the sum of the best match among those of the text (ColBERT's MaxSim)."""
+        product = rows.flatten(0, 1) @ texts.flatten(0, 1).t()
+        return product.reshape(len(rows), rows.shape[1], len(texts), texts.shape[1]).max(3).values.sum(1)
+
+
+def align(features: Features, config: Config, encoder: TextEncoder, seed: int, progress: Progress | None = None) -> tuple[ClickModel, Fit]:
+    """Stage 1: the aligned collaborative model."""
+    model = collaborative(features, config, seed)
+    sentences = Sentences(features, config, seed)
+    rows = features.rows(0)
+    if len(rows) > config.aligned_rows:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, config.aligned_rows, replace=False))
+    alignment = Alignment(model, encoder, sentences, Examples.of(features), config)
+    return model, fit(alignment, torch.from_numpy(rows), alignment.loss, config.alignment, seed, progress=progress)
+
+
+@torch.no_grad()
+def new_head(model: ClickModel) -> None:
+    """What turns the collaborative model's last layers into a score starts anew: alignment never trained it."""
+    for layer in (model.ranker.deep[-1], model.ranker.cross_score):
+        layer.reset_parameters()
+
+
+def train(features: Features, config: Config, seed: int, progress: Progress | None = None) -> TrainedModel:
+    """All stages; the last stops on the validation part's AUC."""
+    if not features.schema.text_size:
+        raise UnfitData("ctrl needs items with text, and reads none here; train the id recipe")
+    _begin(progress, "ctrl 1/3 words")
+    encoder, _ = pretrain_text(features, config, seed, progress)
+    _begin(progress, "ctrl 2/3 alignment")
+    model, _ = align(features, config, encoder, seed, progress)
+    _begin(progress, "ctrl 3/3 clicks")
+    new_head(model)
+    validation = requests(features, features.rows(1), config.request)
+    fit(
+        model,
+        requests(features, features.rows(0), config.request, seed),
+        lambda batch: model.loss(batch, config.embedding_prior),
+        config.schedule,
+        seed,
+        (lambda: model.score(validation)) if len(validation) else None,
+        progress,
+    )
+    return conclude("ctrl", model, features, model.item_encoder, tuple(model.inputs), config, progress)
+
+
+def _begin(progress: Progress | None, stage: str) -> None:
+    if progress is not None:
+        progress.stage(stage)

@@ -86,6 +86,11 @@ def _parser() -> argparse.ArgumentParser:
     baseline.add_argument("data", type=Path, metavar="DIR")
     baseline.set_defaults(run=_baseline)
 
+    cost = verbs.add_parser("flops", help="count the arithmetic of a bundle's graphs")
+    cost.add_argument("bundle", type=Path, metavar="BUNDLE", help="a folder")
+    cost.add_argument("--candidates", type=int, nargs="+", default=[1, 100], metavar="N", help="of a request (default 1 and 100)")
+    cost.set_defaults(run=_flops)
+
     golden = verbs.add_parser("golden", help="rewrite the golden files that the tests of both languages read")
     golden.add_argument("--out", type=Path, default=Path(__file__).parents[2] / "tests" / "golden", metavar="DIR")
     golden.set_defaults(run=_golden)
@@ -285,6 +290,12 @@ def _baseline(options: argparse.Namespace) -> None:
     built = features.build(data.read(options.data), features.FeatureOptions(text=False, images=False, image_features=False))
     for part, values in baseline.evaluate(built).items():
         print(f"{part}: " + ", ".join(f"{name} {value}" for name, value in values.items()))
+
+
+def _flops(options: argparse.Namespace) -> None:
+    from . import flops
+
+    print(flops.report(options.bundle, options.candidates))
 
 
 def _golden(options: argparse.Namespace) -> None:

@@ -10,4 +10,11 @@ public interface ICatalogReplica : IGrainService
     /// <summary>Takes changes, in the order of their versions.</summary>
     [Alias("Apply")]
     Task ApplyAsync(Immutable<ItemChangeMessage[]> changes);
+
+    /// <summary>A page of the replica's rows, for a silo that joins.</summary>
+    /// <param name="bundles">The bundles that it wants representations for.</param>
+    /// <param name="from">0, or where the page before says to go on.</param>
+    /// <returns>Null if the replica does not hold all items for each of these bundles.</returns>
+    [Alias("ReadRows")]
+    Task<CatalogPage?> ReadRowsAsync(string[] bundles, int from);
 }

@@ -57,6 +57,7 @@ public static class ClusterEngine
             .AddSingleton<ILifecycleParticipant<ISiloLifecycle>, CounterLifecycle>()
             .AddSingleton<ReplicaFeed>()
             .AddSingleton<CatalogReplicas>()
+            .AddSingleton<CatalogCopy>()
             .AddSingleton<IItemChangeSink, CatalogBroadcast>()
             .AddSingleton<IItemChangeFeed>(services => services.GetRequiredService<ReplicaFeed>())
             .AddSingleton<IUserDirectory, GrainUserDirectory>()

@@ -2,11 +2,12 @@ using System.Runtime.CompilerServices;
 using Orleans.Concurrency;
 using RecBackend.Core.Items;
 using RecBackend.Grains.Calls;
+using RecBackend.Grains.Catalog;
 
 namespace RecBackend.Grains.Items;
 
 /// <summary>The items of the cluster: shards of the ID space, a grain each.</summary>
-internal sealed class GrainItemDirectory(ItemShards shards) : IItemDirectory
+internal sealed class GrainItemDirectory(ItemShards shards, CatalogCopy copy) : IItemDirectory
 {
     /// <summary>Items of one page of <see cref="ReadAllAsync"/>: a few megabytes at most but for pictures.</summary>
     private const int Page = 256;
@@ -37,6 +38,28 @@ internal sealed class GrainItemDirectory(ItemShards shards) : IItemDirectory
 
     public async ValueTask<long> CountAsync(CancellationToken cancellation) =>
         (await Task.WhenAll(shards.All.Select(shard => GrainCall.TryAgainAsync(shard.CountItemsAsync, cancellation)))).Sum();
+
+    public async IAsyncEnumerable<ItemRecord> ReadRowsAsync(IReadOnlyList<string> bundles, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        var isComplete = false;
+        await foreach (var page in copy.ReadAsync(bundles, cancellation))
+        {
+            foreach (var record in page.Records)
+            {
+                yield return record;
+            }
+
+            isComplete = page.Next is null;
+        }
+
+        if (!isComplete)
+        {
+            await foreach (var record in ReadAllAsync(cancellation))
+            {
+                yield return record;
+            }
+        }
+    }
 
     public async IAsyncEnumerable<ItemRecord> ReadAllAsync([EnumeratorCancellation] CancellationToken cancellation)
     {

@@ -256,6 +256,42 @@ public sealed class ItemCatalog
         }
     }
 
+    /// <summary>Reads rows by their places, for a copy elsewhere. Items that come meanwhile get places above those there are.</summary>
+    /// <param name="from">Place of the first: 0, or what the call before returned.</param>
+    /// <param name="most">How many rows at most.</param>
+    /// <param name="rows">Takes them.</param>
+    /// <returns>Where to go on; null at the end.</returns>
+    internal int? ReadRows(int from, int most, List<CatalogRow> rows)
+    {
+        lock (_writing)
+        {
+            var place = from;
+            for (var left = most; place < _entries.Count && left > 0; place++)
+            {
+                ref readonly var entry = ref _entries.EntryAt(place);
+                if (entry.Row != Entry.NoRow)
+                {
+                    rows.Add(RowOf(Encoding.UTF8.GetString(_entries.IdAt(place)), entry));
+                    left--;
+                }
+            }
+
+            return place < _entries.Count ? place : null;
+        }
+    }
+
+    /// <summary>The row of an item, or null if it has none.</summary>
+    internal CatalogRow? ReadRow(string id)
+    {
+        Span<byte> utf8 = stackalloc byte[EntityId.MaxBytes];
+        var key = utf8[..Encoding.UTF8.GetBytes(id, utf8)];
+        lock (_writing)
+        {
+            ref var entry = ref _entries.Find(key, IdHash.OfProcess(key));
+            return Unsafe.IsNullRef(ref entry) || entry.Row == Entry.NoRow ? null : RowOf(id, entry);
+        }
+    }
+
     /// <summary>Copies an item's ID embedding ‖ representation.</summary>
     /// <param name="id">The item's ID in UTF-8.</param>
     /// <param name="vectors">[dId + dRep] floats.</param>
@@ -377,6 +413,13 @@ public sealed class ItemCatalog
         into.Add(place, cold, counters);
     }
 
+    private CatalogRow RowOf(string id, in Entry entry)
+    {
+        var vectors = new float[VectorWidth];
+        _rows.ReadVectors(entry.Row, vectors);
+        return new(id, entry.Versions, entry.Counters, vectors);
+    }
+
     private static void ThrowIfInvalid(ReadOnlySpan<byte> id)
     {
         if (id.IsEmpty || id.Length > EntityId.MaxBytes)
@@ -446,6 +489,13 @@ public sealed class ItemCatalog
         digest = by > 0 ? digest.With(id, entry.Versions) : digest.Without(id, entry.Versions);
     }
 }
+
+/// <summary>A row on its way to another catalogue.</summary>
+/// <param name="Id">The item.</param>
+/// <param name="Versions">Its versions.</param>
+/// <param name="Counters">Its counters.</param>
+/// <param name="Vectors">[dId + dRep]: ID embedding ‖ representation.</param>
+internal readonly record struct CatalogRow(string Id, ItemVersions Versions, ItemCounters Counters, float[] Vectors);
 
 /// <summary>Versions of an item: a change of the row that was lost must not be hidden by a later change of the counters.</summary>
 /// <param name="Item">The item's version: of row and counters, the higher one.</param>

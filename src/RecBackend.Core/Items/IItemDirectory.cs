@@ -33,6 +33,11 @@ public interface IItemDirectory
     /// subscribe to <see cref="IItemChangeFeed"/> first, then read, and keep the higher version.
     /// </summary>
     IAsyncEnumerable<ItemRecord> ReadAllAsync(CancellationToken cancellation);
+
+    /// <summary>As <see cref="ReadAllAsync"/>, for catalogues: an item that has a representation for each of <paramref name="bundles"/> may come without its content.</summary>
+    /// <param name="bundles">Versions of bundles.</param>
+    /// <param name="cancellation">Gives up.</param>
+    IAsyncEnumerable<ItemRecord> ReadRowsAsync(IReadOnlyList<string> bundles, CancellationToken cancellation) => ReadAllAsync(cancellation);
 }
 
 /// <summary>A content to store, with the representation that was computed from it if there is an active bundle.</summary>

@@ -98,6 +98,9 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
         }
     }
 
+    /// <summary>The model of a version whose catalogue holds all items, or null.</summary>
+    internal ServingModel? Filled(string version) => _ready ? _models.Kept.FirstOrDefault(serving => serving.IsFilled && serving.Version == version) : null;
+
     /// <summary>Ranks once with a model that is about to answer. Set by whoever ranks with these models; null = nobody does.</summary>
     internal Func<ServingModel, RankRequest, CancellationToken, Task>? WarmUp { get; set; }
 
@@ -396,7 +399,7 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
     {
         progress.Total = await _items.CountAsync(cancellation);
         var lacking = feeds.ToDictionary(feed => feed, _ => new List<ItemRecord>(_options.EncodeBatch));
-        await foreach (var record in _items.ReadAllAsync(cancellation))
+        await foreach (var record in _items.ReadRowsAsync([.. feeds.Select(feed => feed.Model?.Layout.Version).OfType<string>()], cancellation))
         {
             foreach (var feed in feeds)
             {

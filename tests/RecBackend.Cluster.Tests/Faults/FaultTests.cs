@@ -58,6 +58,9 @@ public sealed class FaultTests(Backing backing, ITestOutputHelper output)
         Assert.Empty(cluster.Failures);
         Assert.Equal(0, cluster.Resent);
         AssertRankedByModel(cluster);
+
+        // Those that started anew had their rows from one that ranked on.
+        Assert.All(cluster.Silos, silo => Assert.Contains("The catalogue was copied from", silo.Output));
         await cluster.AssertCountsAsync();
         await cluster.AssertConvergedAsync();
     }

@@ -7,6 +7,7 @@ using Orleans.Runtime.MembershipService.SiloMetadata;
 using RecBackend.Core.Items;
 using RecBackend.Core.Jobs;
 using RecBackend.Core.Models;
+using RecBackend.Core.Ranking;
 using RecBackend.Core.Users;
 using RecBackend.Grains.Catalog;
 using RecBackend.Grains.Counting;
@@ -58,6 +59,7 @@ public static class ClusterEngine
             .AddSingleton<ReplicaFeed>()
             .AddSingleton<CatalogReplicas>()
             .AddSingleton<CatalogCopy>()
+            .AddSingleton<IMissingItems>(services => new MissingItems(services.GetRequiredService<ItemShards>(), services.GetRequiredService<ReplicaFeed>(), TimeProvider.System, MissingItems.Patience))
             .AddSingleton<IItemChangeSink, CatalogBroadcast>()
             .AddSingleton<IItemChangeFeed>(services => services.GetRequiredService<ReplicaFeed>())
             .AddSingleton<IUserDirectory, GrainUserDirectory>()

@@ -25,6 +25,7 @@ internal sealed class PooledRanking(ConcurrentQueue<PooledRanking> pool, TimePro
     private long _run;
     private long _ended;
     private int _rented;
+    private int[] _fetched = [];
 
     public override string? Model => _layout?.Version;
 
@@ -35,6 +36,8 @@ internal sealed class PooledRanking(ConcurrentQueue<PooledRanking> pool, TimePro
     public override ReadOnlySpan<RankedItem> Items => _items.AsSpan(0, _count);
 
     public override ReadOnlySpan<int> Unknown => Candidates.Unknown;
+
+    public override IReadOnlyList<int> Fetched => _fetched;
 
     public override StageTimes Times => new(
         clock.GetElapsedTime(_gathered, _userRead), clock.GetElapsedTime(_begun, _gathered), clock.GetElapsedTime(_userRead, _run), clock.GetElapsedTime(_begun, _ended));
@@ -55,6 +58,7 @@ internal sealed class PooledRanking(ConcurrentQueue<PooledRanking> pool, TimePro
     {
         _layout = layout;
         _count = 0;
+        _fetched = [];
         _rented = 1;
         _begun = clock.GetTimestamp();
         var fields = layout?.Context.Count ?? 0;
@@ -78,6 +82,9 @@ internal sealed class PooledRanking(ConcurrentQueue<PooledRanking> pool, TimePro
         // Stages that are not reached take no time.
         _gathered = _userRead = _run = clock.GetTimestamp();
     }
+
+    /// <summary>Notes which of the candidates that had no row have one now.</summary>
+    public void MarkFetched(int[] before) => _fetched = Array.FindAll(before, place => Candidates.Unknown.BinarySearch(place) < 0);
 
     /// <summary>The user is read and encoded.</summary>
     public void MarkUserRead() => _userRead = _run = clock.GetTimestamp();

@@ -60,6 +60,9 @@ public abstract class Ranking : IDisposable
     /// <summary>Places of candidates that the catalogue does not have, in the request's order.</summary>
     public abstract ReadOnlySpan<int> Unknown { get; }
 
+    /// <summary>Places of candidates whose rows this host lacked and read for this ranking.</summary>
+    public virtual IReadOnlyList<int> Fetched => [];
+
     /// <summary>The statistics of a ranked candidate as the model read them, in the layout's order; for <c>explain</c>.</summary>
     public abstract ReadOnlySpan<float> Statistics(in RankedItem item);
 

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
+using System.Text;
 using RecBackend.Core.Features;
 using RecBackend.Core.Models;
 using RecBackend.Core.Storage;
@@ -17,11 +18,13 @@ public sealed class RankingPipeline : IRanker
     private readonly IUserDirectory _users;
     private readonly TimeProvider _clock;
     private readonly UserEncoder _encoder;
+    private readonly IMissingItems? _missing;
     private readonly ConcurrentQueue<PooledRanking> _pool = new();
 
     /// <summary>Ranks with the models of <paramref name="models"/> for the users of <paramref name="users"/>.</summary>
-    public RankingPipeline(ModelDirectory models, IUserDirectory users, TimeProvider clock)
+    public RankingPipeline(ModelDirectory models, IUserDirectory users, TimeProvider clock, IMissingItems? missing = null)
     {
+        _missing = missing;
         _models = models;
         _users = users;
         _clock = clock;
@@ -49,6 +52,11 @@ public sealed class RankingPipeline : IRanker
             var time = request.Timestamp ?? _clock.GetUtcNow().ToUnixTimeMilliseconds();
             ranking.Begin(lease.Serving?.Layout);
             lease.Catalog.Gather(request.Candidates, time, ranking.Candidates);
+            if (_missing is not null && !ranking.Candidates.Unknown.IsEmpty)
+            {
+                await BringMissingAsync(_missing, lease, request, time, ranking, cancellation);
+            }
+
             ranking.MarkGathered();
 
             // The rows come first: whatever stops the model from answering, the fallback has what it needs.
@@ -60,6 +68,17 @@ public sealed class RankingPipeline : IRanker
         {
             ranking.Dispose();
             throw;
+        }
+    }
+
+    /// <summary>Candidates without a row may be items that this host was not told of.</summary>
+    private static async ValueTask BringMissingAsync(IMissingItems missing, ModelLease lease, RankRequest request, long time, PooledRanking ranking, CancellationToken cancellation)
+    {
+        int[] unknown = [.. ranking.Candidates.Unknown];
+        if (await missing.BringAsync(Array.ConvertAll(unknown, place => Encoding.UTF8.GetString(request.Candidates[place])), cancellation))
+        {
+            lease.Catalog.Gather(request.Candidates, time, ranking.Candidates);
+            ranking.MarkFetched(unknown);
         }
     }
 

@@ -23,6 +23,7 @@ internal static class RankReplyWriter
         reply.Append(Reason(ranking.Reason));
         AppendItems(exchange, ranking, exchange.Explain ? layout : null);
         AppendUnknown(exchange, ranking);
+        AppendFetched(exchange, ranking);
         reply.Append(",\"took_us\":"u8);
         reply.AppendNumber(Microseconds(took));
         if (exchange.Explain)
@@ -99,6 +100,19 @@ internal static class RankReplyWriter
         }
 
         reply.Append("]"u8);
+    }
+
+    /// <summary>Absent but for the rare case.</summary>
+    private static void AppendFetched(RankExchange exchange, Core.Ranking.Ranking ranking)
+    {
+        var reply = exchange.Reply;
+        for (var i = 0; i < ranking.Fetched.Count; i++)
+        {
+            reply.Append(i == 0 ? ",\"fetched\":["u8 : ","u8);
+            reply.AppendString(exchange.Request.Candidates[ranking.Fetched[i]]);
+        }
+
+        reply.Append(ranking.Fetched.Count > 0 ? "]"u8 : ""u8);
     }
 
     private static void AppendStages(Utf8Buffer reply, StageTimes times)

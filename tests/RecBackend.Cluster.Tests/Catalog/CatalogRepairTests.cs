@@ -5,6 +5,7 @@ using RecBackend.Core.Catalog;
 using RecBackend.Core.Items;
 using RecBackend.Core.Jobs;
 using RecBackend.Core.Models;
+using RecBackend.Core.Ranking;
 using RecBackend.Core.Users;
 using RecBackend.Engine.Contract;
 using RecBackend.Grains.Catalog;
@@ -59,6 +60,48 @@ public sealed class CatalogRepairTests(Backing backing)
         feed.Publish([new("i", version, ItemChangeKind.Counted, null, ItemCounters.None)]);
         Assert.Equal(1, await repair.RunAsync(default));
         Assert.Equal(0, await repair.RunAsync(default));
+    }
+
+    [Fact]
+    public async Task Candidate_that_a_silo_was_not_told_of_is_read_and_ranked_and_told()
+    {
+        await using var cluster = await TestCluster.StartAsync(backing, $"t{Guid.NewGuid():n}", silos: 1, new ManualClock());
+        var items = cluster.PortsOf(0).Items;
+        var feed = new ReplicaFeed(NullLogger<ReplicaFeed>.Instance);
+        await using var models = new ModelDirectory(new NoBundles(), items, feed, new ModelDirectoryOptions());
+        await models.StartAsync(new JobProgress(), default);
+        var clock = new ManualClock();
+        var ranker = new RankingPipeline(models, cluster.PortsOf(0).Users, clock, new MissingItems(cluster.Silos[0].GetRequiredService<ItemShards>(), feed, clock, TimeSpan.FromMinutes(1)));
+        await items.UpsertAsync([new("new", new ItemContent(), null)], default);
+
+        using (var ranking = await ranker.RankAsync(Request(), default))
+        {
+            Assert.Equal(1, ranking.Items.Length);
+            Assert.Equal([1], ranking.Fetched);
+            Assert.Equal([0], ranking.Unknown.ToArray());
+        }
+
+        // What was none is not looked up at each ranking, and is found a while after it has become one.
+        await items.UpsertAsync([new("none", new ItemContent(), null)], default);
+        using (var ranking = await ranker.RankAsync(Request(), default))
+        {
+            Assert.Equal([0], ranking.Unknown.ToArray());
+        }
+
+        clock.Advance(TimeSpan.FromSeconds(6));
+        using (var ranking = await ranker.RankAsync(Request(), default))
+        {
+            Assert.Equal(2, ranking.Items.Length);
+            Assert.Equal([0], ranking.Fetched);
+        }
+
+        static RankRequest Request()
+        {
+            var request = new RankRequest { User = "u" };
+            request.Candidates.Add("none"u8);
+            request.Candidates.Add("new"u8);
+            return request;
+        }
     }
 
     [Fact]

@@ -131,6 +131,27 @@ def test_windows_are_of_the_training_part_and_hold_every_click(features):
     assert expected - single <= seen <= expected  # a user's only click is no sequence
 
 
+def test_small_ids_are_the_same_to_the_encoder(features):
+    stage = srp4ctr.untrained(features, SRP4CTR, 1)
+    with torch.no_grad():
+        stage.item_table.embedding *= 7
+    before = input_vectors(features, stage)
+    srp4ctr.with_small_ids(stage, 0.05)
+    assert float(stage.item_table.embedding.std()) == pytest.approx(0.05, rel=1e-3)
+    torch.testing.assert_close(input_vectors(features, stage), before, atol=1e-4, rtol=1e-4)
+
+
+def test_pretraining_keeps_what_says_most_of_other_users(features):
+    """The weights of the best check on the validation part's sequences, which is the same at each call."""
+    stage = srp4ctr.pretrain(features, dataclasses.replace(LONGER, pretraining=Schedule(epochs=3, batch=16, learning_rate=3e-3)), 1)
+    assert len(stage.fit.checks) == 3 and stage.fit.best == max(stage.fit.checks)
+    examples = Examples.of(features)
+    model = srp4ctr.MaskedPrediction(stage.encoder, stage.item_encoder, stage.item_table, examples, examples.item_inputs(srp4ctr.READS), 0.2).eval()
+    rows = torch.from_numpy(srp4ctr.windows(features, 5, 1, part=1))
+    state = torch.random.get_rng_state()
+    assert model.score(rows) == model.score(rows) and torch.equal(torch.random.get_rng_state(), state)
+
+
 def test_large_catalogue_is_sampled_with_the_targets_in_it(features):
     stage = srp4ctr.untrained(features, SRP4CTR, 1)
     examples = Examples.of(features)

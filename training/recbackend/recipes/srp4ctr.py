@@ -23,6 +23,8 @@ from ..features import Features
 from ..layers import CategoricalInputs, HistoryProjection, IdTable, Ranker, RankingShape, TargetAttention, UserEncoder, start_as_similarity
 from ..train import ClickModel, Examples, Fit, Progress, Schedule, TrainedModel, conclude, fit, requests
 
+_SPREAD = 0.05  # of ID vectors at the start of the second stage, as in a table that was not pre-trained
+
 READS = ("categories", "attributes")
 CLICKS = Schedule(epochs=6, batch=256, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=0.5)
 
@@ -187,6 +189,13 @@ class MaskedPrediction(nn.Module):
                 loss = loss + functional.cross_entropy(head(said), of_place, ignore_index=0)
         return loss
 
+    @torch.no_grad()
+    def score(self, rows: Tensor) -> float:
+        """The negative loss over windows of other rows, with the same events hidden at each call: what pre-training maximises."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return -float(np.average([float(self.loss(part)) for part in rows.split(256)], weights=[len(part) for part in rows.split(256)]))
+
     def _id_loss(self, said: Tensor, target: Tensor, side: Tensor) -> Tensor:
         """What is said of hidden events [M, width], their rows of the ID table [M], side attributes of all items."""
         chosen = torch.arange(1, len(self._known) + 1)
@@ -204,9 +213,9 @@ def _members(categories: Tensor, size: int) -> Tensor:
     return target
 
 
-def windows(features: Features, stride: int, seed: int) -> np.ndarray:
-    """Rows of the training part whose histories, together, have every click of a user `history / stride` times. The first window of a user ends at random."""
-    rows = features.rows(0)
+def windows(features: Features, stride: int, seed: int, part: int = 0) -> np.ndarray:
+    """Rows of one part (0 train, 1 validation) whose histories, together, have every click of a user `history / stride` times. The first window of a user ends at random."""
+    rows = features.rows(part)
     clicks = features.history_end[rows] - features.history_begin[rows]
     user = features.user[rows].astype(np.int64)
     order = np.lexsort((rows, clicks, user))
@@ -353,14 +362,26 @@ def untrained(features: Features, config: Config, seed: int) -> Pretrained:
 
 
 def pretrain(features: Features, config: Config, seed: int, progress: Progress | None = None) -> Pretrained:
-    """Stage 1. Without two clicks of any user in the training part there is nothing to predict: the encoder stays as it started."""
+    """Stage 1, until it says no more of the sequences of the validation part. Without two clicks of any user in the training part there is nothing to predict: the encoder stays as it started."""
     stage = untrained(features, config, seed)
     examples = Examples.of(features)
-    rows = torch.from_numpy(windows(features, config.stride, seed))
+    rows, validation = (torch.from_numpy(windows(features, config.stride, seed, part)) for part in (0, 1))
     if len(rows):
         model = MaskedPrediction(stage.encoder, stage.item_encoder, stage.item_table, examples, examples.item_inputs(READS), config.hidden_share)
-        stage.fit = fit(model, rows, model.loss, config.pretraining, seed, progress=progress)
+        stage.fit = fit(model, rows, model.loss, config.pretraining, seed, (lambda: model.score(validation)) if len(validation) else None, progress)
+        with_small_ids(stage, _SPREAD)
     return stage
+
+
+@torch.no_grad()
+def with_small_ids(stage: Pretrained, spread: float) -> None:
+    """Scales ID vectors to a deviation of `spread`, and the weights that read them against it: the encoder computes what it did.
+
+    Pre-training leaves vectors several times as large as those that a click model starts from. Left so, all that reads them beside the encoder learns its users by heart.
+    """
+    scale = spread / stage.item_table.embedding.std().clamp(min=1e-6)
+    stage.item_table.embedding *= scale
+    stage.encoder.event.weight[:, : stage.item_table.embedding.shape[1]] /= scale
 
 
 def build(features: Features, config: Config, pretrained: Pretrained, seed: int) -> ClickModel:

@@ -8,6 +8,7 @@ using RecBackend.Grains.Placement;
 using RecBackend.Hosting;
 using RecBackend.Http;
 using RecBackend.Http.Cluster;
+using RecBackend.Http.Health;
 using RecBackend.Scoring.Bundles;
 using RecBackend.Silo.Membership;
 using RecBackend.Silo.Models;
@@ -54,7 +55,8 @@ internal static class SiloHost
                     services.GetRequiredService<FileBundleStore>(), serving.State, cluster.Blobs.GetBlobContainerClient(cluster.BundleContainer), services.GetRequiredService<BundleNews>()))
                 .AddSingleton<IBundleStore>(services => services.GetRequiredService<ISharedBundles>())
                 .AddRecBackendCatalogRepair()
-                .AddHostedService(services => services.GetRequiredService<ModelFollower>());
+                .AddHostedService(services => services.GetRequiredService<ModelFollower>())
+                .AddSingleton<IModelLag, SiloModelLag>();
         }
         else
         {

@@ -14,6 +14,9 @@ internal sealed class SiloStarter(ServingEngine engine, EngineStart start, IHost
         {
             await follower.LearnAsync(stopping);
             await StartModelsAsync(stopping);
+
+            // The models were changed meanwhile, perhaps.
+            await follower.JoinAsync(stopping);
             LetCallsThrough();
             TellStarted();
         }

@@ -1,5 +1,6 @@
 using Azure.Storage.Blobs;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging;
 using Orleans.Configuration;
 using Orleans.Placement;
@@ -53,6 +54,8 @@ public static class ClusterEngine
             .AddSingleton(services => new ItemShards(services.GetRequiredService<IGrainFactory>(), options.ItemShards))
             .AddSingleton(_ => new SegmentCache(options.ContentCacheBytes))
             .AddSingleton<ItemCounter>()
+            .AddSingleton<ScoringSilos>()
+            .AddSingleton<IScoringSilos>(services => services.GetRequiredService<ScoringSilos>())
             .AddSingleton<RosterBook>()
             .AddSingleton<RosterSender>()
             .AddSingleton<ILifecycleParticipant<ISiloLifecycle>, CounterLifecycle>()
@@ -68,8 +71,11 @@ public static class ClusterEngine
     }
 
     /// <summary>Keeps the catalogue of this silo equal to the items of the cluster. For silos that score; needs a <see cref="ModelDirectory"/>.</summary>
-    public static IServiceCollection AddRecBackendCatalogRepair(this IServiceCollection services) =>
-        services.AddSingleton<CatalogRepair>().AddHostedService(provider => provider.GetRequiredService<CatalogRepair>());
+    public static IServiceCollection AddRecBackendCatalogRepair(this IServiceCollection services)
+    {
+        services.TryAddSingleton<CatalogRepair>();
+        return services.AddHostedService(provider => provider.GetRequiredService<CatalogRepair>());
+    }
 
     /// <summary>Lets the scoring silos change their models together. For silos that score; needs a <see cref="ModelDirectory"/>, a <see cref="JobBoard"/> and <see cref="ISharedBundles"/>, and the host runs the <see cref="ModelFollower"/>.</summary>
     public static ISiloBuilder AddClusterModels(this ISiloBuilder silo)
@@ -80,15 +86,15 @@ public static class ClusterEngine
             .AddSingleton<SiloJobServices>()
             .AddSingleton<IJobDirectory, ClusterJobs>()
             .AddSingleton<ModelReplicas>()
-            .AddSingleton<ScoringSilos>()
             .AddSingleton<SiloModels>()
             .AddSingleton<ClusterModels>()
             .AddSingleton<IModelSwitch>(services => services.GetRequiredService<ClusterModels>())
             .AddSingleton(services => new BundleNews(
                 services.GetRequiredService<ScoringSilos>(), services.GetRequiredService<ModelReplicas>(), services.GetRequiredService<ILogger<BundleNews>>()))
             .AddSingleton(services => new ModelFollower(
-                services.GetRequiredService<ClusterModels>(), services.GetRequiredService<SiloModels>(), services.GetRequiredService<ModelDirectory>(),
-                services.GetRequiredService<ISharedBundles>(), services.GetRequiredService<ILogger<ModelFollower>>()));
+                services.GetRequiredService<IGrainFactory>(), services.GetRequiredService<SiloModels>(), services.GetRequiredService<ModelDirectory>(),
+                services.GetRequiredService<ISharedBundles>(), services.GetRequiredService<ILocalSiloDetails>(), services.GetRequiredService<ILogger<ModelFollower>>()))
+            .TryAddSingleton<CatalogRepair>();
         return silo;
     }
 

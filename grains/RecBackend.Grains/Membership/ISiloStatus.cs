@@ -27,6 +27,10 @@ public sealed record SiloReport
     [Id(2)]
     public string? Model { get; init; }
 
+    /// <summary>Since when that bundle answers there, by its own clock, or null.</summary>
+    [Id(7)]
+    public DateTimeOffset? ActivatedAt { get; init; }
+
     /// <summary>Items in its catalogue.</summary>
     [Id(3)]
     public int Items { get; init; }

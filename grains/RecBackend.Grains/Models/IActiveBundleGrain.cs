@@ -1,30 +1,30 @@
-using MessagePack;
-using RecBackend.Core.Models;
-
 namespace RecBackend.Grains.Models;
 
-/// <summary>Which bundle answers in this cluster: what silos that join, or that have missed a change, go by. There is one, of key 0.</summary>
+/// <summary>
+/// Which bundle answers in this cluster, and what becomes of a change of it: the one place where a change is decided. Silos are told nothing; they look here, say how far they are, and act by what they
+/// read, so that there is no message whose loss could leave one of them behind. There is one, of key 0.
+/// </summary>
 [Alias("RecBackend.IActiveBundleGrain")]
 public interface IActiveBundleGrain : IGrainWithIntegerKey
 {
-    /// <summary>The versions.</summary>
+    /// <summary>The record.</summary>
     [Alias("Read")]
     Task<ActiveBundle> ReadAsync();
 
-    /// <summary>Records them durably. From then on the change is decided.</summary>
-    [Alias("Write")]
-    Task WriteAsync(ActiveBundle versions);
-}
+    /// <summary>Tells how far a scoring silo is, and reads the record.</summary>
+    [Alias("Look")]
+    Task<ActiveBundle> LookAsync(ReplicaReport report);
 
-/// <summary>See <see cref="ActiveVersions"/>. Keys are never given anew.</summary>
-[GenerateSerializer, Alias("RecBackend.ActiveBundle"), MessagePackObject]
-public sealed class ActiveBundle
-{
-    /// <summary>The version that answers, or null.</summary>
-    [Id(0), Key(0)]
-    public string? Active { get; set; }
+    /// <summary>Opens a change, unless another one is under way.</summary>
+    /// <returns>Null, or why not.</returns>
+    [Alias("Begin")]
+    Task<ModelRefusal?> BeginAsync(ModelChange change);
 
-    /// <summary>The version that a rollback returns to, or null.</summary>
-    [Id(1), Key(1)]
-    public string? Previous { get; set; }
+    /// <summary>Gives a change up, unless it is decided.</summary>
+    [Alias("GiveUp")]
+    Task<ActiveBundle> GiveUpAsync(Guid change);
+
+    /// <summary>Lets go of a change that is decided: the next one may begin.</summary>
+    [Alias("Close")]
+    Task CloseAsync(Guid change);
 }

@@ -1,21 +1,26 @@
 using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
 using Orleans.Runtime.Services;
-using RecBackend.Core.Jobs;
 
 namespace RecBackend.Grains.Models;
 
 /// <inheritdoc cref="IModelReplica"/>
 [Reentrant]
-internal sealed class ModelReplica(GrainId id, Silo silo, ILoggerFactory loggers, SiloModels models) : GrainService(id, silo, loggers), IModelReplica
+internal sealed class ModelReplica(GrainId id, Silo silo, ILoggerFactory loggers, ISharedBundles bundles) : GrainService(id, silo, loggers), IModelReplica
 {
-    public Task<ModelRefusal?> FetchAsync(string version) => models.FetchAsync(version);
-
-    public Task<ModelRefusal?> PrepareAsync(ModelChange change) => models.PrepareAsync(change, new JobProgress(), CancellationToken.None);
-
-    public Task SwitchAsync(Guid change) => models.SwitchAsync(change);
-
-    public Task AbandonAsync(Guid change) => models.AbandonAsync(change);
+    public async Task<ModelRefusal?> FetchAsync(string version)
+    {
+        try
+        {
+            // Not on the scheduler of the grain service: more calls come meanwhile.
+            await Task.Run(() => bundles.FetchAsync(version, CancellationToken.None));
+            return null;
+        }
+        catch (Exception error)
+        {
+            return SiloModels.RefusalOf(error);
+        }
+    }
 }
 
 /// <summary>Calls the replica of a silo.</summary>

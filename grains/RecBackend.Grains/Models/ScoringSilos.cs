@@ -3,11 +3,26 @@ using RecBackend.Grains.Placement;
 
 namespace RecBackend.Grains.Models;
 
-/// <summary>The other silos that hold models.</summary>
-internal sealed class ScoringSilos(IClusterMembershipService membership, ISiloMetadataCache metadata, ILocalSiloDetails here)
+/// <summary>Port: the silos that hold models.</summary>
+internal interface IScoringSilos
 {
-    /// <summary>Those that take part now.</summary>
-    public List<ClusterMember> Others =>
-        [.. membership.CurrentSnapshot.Members.Values.Where(silo =>
-            silo.Status == SiloStatus.Active && !silo.SiloAddress.Equals(here.SiloAddress) && metadata.RolesOf(silo.SiloAddress).HasFlag(SiloRole.Scoring))];
+    /// <summary>Those that take part now, with their names.</summary>
+    IReadOnlyDictionary<SiloAddress, string> Active { get; }
+
+    /// <summary>Whether a silo has died, or is about to leave.</summary>
+    bool HasLeft(SiloAddress silo);
+}
+
+/// <inheritdoc cref="IScoringSilos"/>
+internal sealed class ScoringSilos(IClusterMembershipService membership, ISiloMetadataCache metadata, ILocalSiloDetails here) : IScoringSilos
+{
+    public IReadOnlyDictionary<SiloAddress, string> Active => Members.ToDictionary(silo => silo.SiloAddress, silo => silo.Name);
+
+    /// <summary>Those that take part now, without this one.</summary>
+    public List<ClusterMember> Others => [.. Members.Where(silo => !silo.SiloAddress.Equals(here.SiloAddress))];
+
+    private IEnumerable<ClusterMember> Members => membership.CurrentSnapshot.Members.Values
+        .Where(silo => silo.Status == SiloStatus.Active && metadata.RolesOf(silo.SiloAddress).HasFlag(SiloRole.Scoring));
+
+    public bool HasLeft(SiloAddress silo) => membership.CurrentSnapshot.GetSiloStatus(silo) is SiloStatus.ShuttingDown or SiloStatus.Stopping or SiloStatus.Dead;
 }

@@ -1,136 +1,186 @@
-using System.Collections.Concurrent;
 using RecBackend.Core;
 using RecBackend.Core.Jobs;
 using RecBackend.Core.Models;
 using RecBackend.Core.Storage;
-using RecBackend.Grains.Calls;
+using RecBackend.Grains.Catalog;
 
 namespace RecBackend.Grains.Models;
 
-/// <summary>This silo's part in changes of the model: gets ready, then waits for the word of the silo that leads the change.</summary>
-internal sealed class SiloModels(ModelDirectory models, ISharedBundles bundles, IGrainFactory grains, IClusterMembershipService membership)
+/// <summary>This silo's part in changes of the model: gets ready, and switches or stays as the record says. At one change at a time.</summary>
+internal sealed class SiloModels(ModelDirectory models, CatalogRepair repair, ILocalSiloDetails here)
 {
-    /// <summary>How often a silo that is ready to switch looks whether the one that leads is still there.</summary>
-    private static readonly TimeSpan Look = TimeSpan.FromSeconds(2);
+    /// <summary>What was lost on the way is asked for so often before a switch; what is still missing then changes as fast as it is read.</summary>
+    private const int MostRepairs = 3;
 
-    /// <summary>How long the leader waits for a switch: what comes after it, the end of old representations, takes longer and keeps nobody waiting.</summary>
-    private static readonly TimeSpan SwitchTime = TimeSpan.FromSeconds(2);
+    private long _reports;
+    private volatile bool _serves;
+    private volatile SiloWork? _work;
+    private volatile Refused? _refused;
 
-    private readonly ConcurrentDictionary<Guid, Pending> _pending = new();
+    /// <summary>Completed, and replaced, when there is something new to report.</summary>
+    private volatile TaskCompletionSource _news = New();
 
-    /// <summary>Whether a change is under way.</summary>
-    public bool IsChanging => !_pending.IsEmpty;
+    /// <summary>What this silo works at, or null.</summary>
+    public SiloWork? Work => _work;
 
-    public Task<ModelRefusal?> FetchAsync(string version) => RefusalOf(Task.Run(() => bundles.FetchAsync(version, CancellationToken.None)));
+    /// <summary>Ends when there is something new to report.</summary>
+    public Task News => _news.Task;
 
-    /// <summary>Gets ready to switch.</summary>
-    /// <returns>Null when it is ready, or changed already; else why it cannot.</returns>
-    public async Task<ModelRefusal?> PrepareAsync(ModelChange change, JobProgress progress, CancellationToken cancellation)
+    /// <summary>From now on the silo ranks, and takes part in changes.</summary>
+    public void Serve() => _serves = true;
+
+    /// <summary>How far this silo is.</summary>
+    public ReplicaReport Report()
     {
-        var pending = new Pending(cancellation);
-        _pending[change.Id] = pending;
-
-        // Not on the scheduler of the grain service: it is seconds of work, and more calls come meanwhile.
-        pending.Work = Task.Run(() => ApplyAsync(change, progress, pending), CancellationToken.None);
-        return await Task.WhenAny(pending.Prepared.Task, pending.Work) == pending.Work ? await RefusalOf(pending.Work) : null;
+        // The number first: what is read after it is at least as new as what a report of a lower number tells.
+        var number = Interlocked.Increment(ref _reports);
+        var (work, refused) = (_work, _refused);
+        return new()
+        {
+            Silo = here.SiloAddress,
+            Name = here.Name,
+            Number = number,
+            Serves = _serves,
+            Active = models.Status.Active,
+            Change = work?.Change ?? refused?.Change,
+            IsReady = work?.IsReady ?? false,
+            Refusal = work is null ? refused?.Why : null,
+        };
     }
 
-    public async Task SwitchAsync(Guid change)
+    /// <summary>Acts by the record that was the answer to a report.</summary>
+    public void Hear(ReplicaReport report, ActiveBundle record)
     {
-        if (_pending.TryGetValue(change, out var pending))
+        if (_refused is { } refused && refused.Change != record.Change?.Id)
         {
-            pending.Go.TrySetResult();
-            await pending.Work.WaitAsync(SwitchTime).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
-        }
-    }
-
-    public async Task AbandonAsync(Guid change)
-    {
-        if (_pending.TryGetValue(change, out var pending))
-        {
-            await pending.Stop.CancelAsync();
-        }
-    }
-
-    private async Task ApplyAsync(ModelChange change, JobProgress progress, Pending pending)
-    {
-        try
-        {
-            await (change.From is { } from
-                ? models.RollbackAsync(from, progress, AgreeAsync, pending.Stop.Token)
-                : models.ActivateAsync(change.Version, progress, AgreeAsync, pending.Stop.Token));
-        }
-        finally
-        {
-            _pending.TryRemove(change.Id, out _);
+            _refused = null;
         }
 
-        async Task AgreeAsync(CancellationToken cancellation)
+        // Work that began after the report is not what the record speaks of.
+        if (_work is { Change: { } id } work && id == report.Change)
         {
-            pending.Prepared.TrySetResult();
-            while (!await IsToldAsync(pending, cancellation))
+            if (record.Change is not { } change || change.Id != id || change.Phase == ChangePhase.GivenUp)
             {
-                if (membership.CurrentSnapshot.GetSiloStatus(change.Leader) is not (SiloStatus.Active or SiloStatus.ShuttingDown or SiloStatus.Stopping))
-                {
-                    await AskRecordAsync(change, cancellation);
-                    return;
-                }
+                work.GiveUp(record.Change?.Id == id ? record.Change.Refusal : null);
+            }
+            else if (change.IsDecided)
+            {
+                work.Decide();
             }
         }
     }
 
-    private static async Task<bool> IsToldAsync(Pending pending, CancellationToken cancellation)
+    /// <summary>Whether this silo has said that it cannot take part.</summary>
+    public bool HasRefused(Guid change) => _refused?.Change == change;
+
+    /// <summary>Takes this silo's turn, unless it works already.</summary>
+    /// <param name="change">The change that is worked at; null = one that this silo has missed.</param>
+    public SiloWork? TryBegin(Guid? change)
     {
-        try
+        var work = new SiloWork(change, End);
+        return Interlocked.CompareExchange(ref _work, work, null) is null ? work : null;
+    }
+
+    /// <summary>Gets ready, waits until the change is decided, and switches.</summary>
+    /// <exception cref="OperationCanceledException">It was given up.</exception>
+    public async Task ApplyAsync(SiloWork work, string version, JobProgress progress)
+    {
+        await models.ActivateAsync(version, progress, AgreeAsync, work.Stop);
+        Tell();
+
+        async Task AgreeAsync(CancellationToken cancellation)
         {
-            await pending.Go.Task.WaitAsync(Look, cancellation);
-            return true;
-        }
-        catch (TimeoutException)
-        {
-            return false;
+            // Items changed while the catalogue was filled, and what was encoded came back as messages. Any of them may be lost.
+            for (var repairs = 0; repairs < MostRepairs && await repair.RunAsync(cancellation) > 0; repairs++)
+            {
+                await models.CatchUpAsync(bundle: null, cancellation);
+            }
+
+            work.IsReady = true;
+            Tell();
+            await work.Decision.WaitAsync(cancellation);
         }
     }
 
-    /// <summary>The silo that led is gone: what it had decided is on record.</summary>
-    private async Task AskRecordAsync(ModelChange change, CancellationToken cancellation)
+    /// <summary>As <see cref="ApplyAsync"/>; if it fails the silo says why it cannot take part.</summary>
+    public async Task TakePartAsync(SiloWork work, string version)
     {
-        var record = await GrainCall.TryAgainAsync(grains.GetGrain<IActiveBundleGrain>(0).ReadAsync, cancellation);
-        if (record.Active != change.Version)
+        using (work)
         {
-            throw new OperationCanceledException("The silo that led the change of the model went away before it was decided.");
+            try
+            {
+                await ApplyAsync(work, version, new JobProgress());
+            }
+            catch (OperationCanceledException) when (work.Stop.IsCancellationRequested)
+            {
+                // Given up: by others, or as this silo stops.
+            }
+            catch (Exception error)
+            {
+                _refused = new(work.Change!.Value, RefusalOf(error));
+            }
         }
     }
 
-    private static async Task<ModelRefusal?> RefusalOf(Task work)
+    public static ModelRefusal RefusalOf(Exception error) => error switch
     {
-        try
-        {
-            await work;
-            return null;
-        }
-        catch (BundleRefusedException refusal)
-        {
-            return new(refusal.Code, refusal.Message, IsOfBundle: true);
-        }
-        catch (OperationRefusedException refusal)
-        {
-            return new(refusal.Code, refusal.Message, IsOfBundle: false);
-        }
-        catch (Exception error) when (error is StorageException or IOException)
-        {
-            return new(error is StorageException storage ? storage.Code : StorageException.Unavailable, error.Message, IsOfBundle: false);
-        }
+        BundleRefusedException refusal => new(refusal.Code, refusal.Message, IsOfBundle: true),
+        OperationRefusedException refusal => new(refusal.Code, refusal.Message, IsOfBundle: false),
+        StorageException storage => new(storage.Code, storage.Message, IsOfBundle: false),
+        _ => new(StorageException.Unavailable, error.Message, IsOfBundle: false),
+    };
+
+    private void End(SiloWork work)
+    {
+        Interlocked.CompareExchange(ref _work, null, work);
+        Tell();
     }
 
-    private sealed class Pending(CancellationToken cancellation)
+    private void Tell() => Interlocked.Exchange(ref _news, New()).TrySetResult();
+
+    private static TaskCompletionSource New() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private sealed record Refused(Guid Change, ModelRefusal Why);
+}
+
+/// <summary>What a silo works at, from the beginning until it is disposed.</summary>
+internal sealed class SiloWork(Guid? change, Action<SiloWork> end) : IDisposable
+{
+    private readonly TaskCompletionSource _decision = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly CancellationTokenSource _stop = new();
+    private volatile bool _ready;
+
+    /// <summary>The change that is worked at; null = one that was missed.</summary>
+    public Guid? Change => change;
+
+    /// <summary>Whether the silo could switch at once.</summary>
+    public bool IsReady
     {
-        public TaskCompletionSource Prepared { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        get => _ready;
+        set => _ready = value;
+    }
 
-        public TaskCompletionSource Go { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    /// <summary>Ends when the change is decided.</summary>
+    public Task Decision => _decision.Task;
 
-        public CancellationTokenSource Stop { get; } = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+    /// <summary>Cancelled when it is given up.</summary>
+    public CancellationToken Stop => _stop.Token;
 
-        public Task Work { get; set; } = Task.CompletedTask;
+    /// <summary>Why it was given up, if a silo could not take part.</summary>
+    public ModelRefusal? Refusal { get; private set; }
+
+    /// <summary>The change is decided.</summary>
+    public void Decide() => _decision.TrySetResult();
+
+    /// <summary>The change is given up.</summary>
+    public void GiveUp(ModelRefusal? refusal)
+    {
+        Refusal ??= refusal;
+        _ = _stop.CancelAsync();
+    }
+
+    public void Dispose()
+    {
+        end(this);
     }
 }

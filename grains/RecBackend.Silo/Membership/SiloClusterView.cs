@@ -23,6 +23,7 @@ internal sealed class SiloClusterView(ClusterMembers members) : IClusterView
         Ready = silo.Report?.Ready ?? false,
         Draining = silo.IsLeaving || silo.Report?.Draining == true,
         Model = silo.Report?.Model,
+        ActivatedAt = silo.Report?.ActivatedAt,
         Items = silo.Report?.Items ?? 0,
         CatalogVersion = silo.Report?.CatalogVersion ?? 0,
         CatalogBytes = silo.Report?.CatalogBytes ?? 0,

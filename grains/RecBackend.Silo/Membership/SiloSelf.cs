@@ -17,6 +17,7 @@ internal sealed class SiloSelf(ModelDirectory models, EngineStart start, HostDra
             Ready = follower is null ? start.IsOver : status.Ready && status.Active is not null && !follower.IsBehind,
             Draining = drain.IsUnderWay,
             Model = status.Active,
+            ActivatedAt = status.ActivatedAt,
             Items = status.Items,
             CatalogVersion = status.CatalogVersion,
             CatalogBytes = status.Memory,

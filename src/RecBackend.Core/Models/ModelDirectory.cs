@@ -28,8 +28,10 @@ public sealed record ModelDirectoryOptions
 /// <param name="Digest">Count and hash of its items and their versions.</param>
 /// <param name="Memory">Memory of all catalogues, in bytes.</param>
 /// <param name="Problem">Why a recorded bundle could not be loaded at start, or null.</param>
+/// <param name="ActivatedAt">Since when the active bundle answers here, or null.</param>
 public sealed record ModelStatus(
-    bool Ready, string? Active, string? Previous, string? Preparing, int Items, long CatalogVersion, CatalogDigest Digest, long Memory, BundleRefusedException? Problem);
+    bool Ready, string? Active, string? Previous, string? Preparing, int Items, long CatalogVersion, CatalogDigest Digest, long Memory, BundleRefusedException? Problem,
+    DateTimeOffset? ActivatedAt);
 
 /// <summary>
 /// The models of this host: the active one, the previous one for rollback, and their catalogues, which it keeps fed with item changes.
@@ -46,11 +48,12 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
     private readonly ModelDirectoryOptions _options;
     private readonly RepresentationWriter _writer;
     private readonly EncodingBacklog _backlog;
+    private readonly TimeProvider _clock;
     private readonly ILogger _log;
 
     // One activation or rollback at a time; it alone writes what follows, in whole references.
     private readonly SemaphoreSlim _switching = new(1);
-    private volatile Loaded _models = new(null, null, null, ItemCatalog.OfCounters());
+    private volatile Loaded _models = new(null, null, null, ItemCatalog.OfCounters(), null);
     private volatile CatalogFeed[] _feeds = [];
     private volatile BundleRefusedException? _problem;
     private volatile bool _ready;
@@ -63,9 +66,12 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
     /// <param name="changes">Tells of their changes.</param>
     /// <param name="options">Settings.</param>
     /// <param name="log">Told what fails in the background, where no caller waits for it.</param>
-    public ModelDirectory(IBundleStore bundles, IItemDirectory items, IItemChangeFeed changes, ModelDirectoryOptions options, ILogger<ModelDirectory>? log = null)
+    /// <param name="clock">The time of activations; null = the system's.</param>
+    public ModelDirectory(
+        IBundleStore bundles, IItemDirectory items, IItemChangeFeed changes, ModelDirectoryOptions options, ILogger<ModelDirectory>? log = null, TimeProvider? clock = null)
     {
         _log = log ?? NullLogger<ModelDirectory>.Instance;
+        _clock = clock ?? TimeProvider.System;
         _bundles = bundles;
         _items = items;
         _changes = changes;
@@ -83,7 +89,7 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
             var catalog = models.Active?.Catalog ?? models.Counters;
             return new(
                 _ready, models.Active?.Version, models.Previous?.Version, models.Preparing?.Version, catalog.Count, catalog.Version, catalog.TotalDigest,
-                _feeds.Sum(feed => feed.Catalog.MemoryUsage.Total), _problem);
+                _feeds.Sum(feed => feed.Catalog.MemoryUsage.Total), _problem, models.ActivatedAt);
         }
     }
 
@@ -115,7 +121,7 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
 
         // A host whose active bundle is broken serves the one before it rather than none, and says so in its status.
         (active, previous) = active is null ? (previous, null) : (active, previous);
-        _models = _models with { Active = active, Previous = previous };
+        _models = _models with { Active = active, Previous = previous, ActivatedAt = active is null ? null : _clock.GetUtcNow() };
         FeedKept();
         _subscription = _changes.Subscribe(Observe);
         await FillAsync(_feeds, progress, cancellation);
@@ -177,10 +183,16 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
     /// <param name="cancellation">Gives up; the active model stays.</param>
     /// <exception cref="OperationRefusedException"><c>activation_in_progress</c>.</exception>
     /// <exception cref="BundleRefusedException">The bundle is not stored, or not valid; the active model stays.</exception>
-    public Task ActivateAsync(string version, JobProgress progress, CancellationToken cancellation) =>
-        ActivateAsync(version, progress, _ => Task.CompletedTask, cancellation);
+    public async Task ActivateAsync(string version, JobProgress progress, CancellationToken cancellation)
+    {
+        using var turn = TakeTurn();
+        if (await MakeActiveAsync(version, progress, AloneAsync, cancellation))
+        {
+            await TrimAsync();
+        }
+    }
 
-    /// <summary>As <see cref="ActivateAsync(string, JobProgress, CancellationToken)"/>, together with other hosts.</summary>
+    /// <summary>As <see cref="ActivateAsync(string, JobProgress, CancellationToken)"/>, together with other hosts. Representations of other bundles stay: which are still needed is known to whoever leads.</summary>
     /// <param name="version">A version that <see cref="IBundleStore"/> has.</param>
     /// <param name="progress">Told of items.</param>
     /// <param name="agree">Called when this host could switch; ends when all can, or fails, and then the active model stays. Not called if the version is active already.</param>
@@ -188,39 +200,26 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
     public async Task ActivateAsync(string version, JobProgress progress, Func<CancellationToken, Task> agree, CancellationToken cancellation)
     {
         using var turn = TakeTurn();
-        if (_models.Active?.Version == version)
+        await MakeActiveAsync(version, progress, agree, cancellation);
+    }
+
+    /// <summary>Comes to the models that other hosts have, after changes that this one has missed: also the previous one, so that a rollback goes the same way everywhere.</summary>
+    /// <param name="versions">What the others have.</param>
+    /// <param name="cancellation">Gives up; what is active then stays.</param>
+    /// <exception cref="OperationRefusedException"><c>activation_in_progress</c>.</exception>
+    /// <exception cref="BundleRefusedException">One of them is not stored, or not valid.</exception>
+    public async Task FollowAsync(ActiveVersions versions, CancellationToken cancellation)
+    {
+        using var turn = TakeTurn();
+        if (versions.Active is { } active)
         {
-            return;
+            await MakeActiveAsync(active, new JobProgress(), AloneAsync, cancellation);
         }
 
-        if (_models.Previous?.Version == version)
+        if (_models.Previous?.Version != versions.Previous)
         {
-            await SwapAsync(progress, agree, cancellation);
-            return;
+            await MakePreviousAsync(versions.Previous, cancellation);
         }
-
-        var model = await _bundles.LoadAsync(version, cancellation);
-        var prepared = Serving(model);
-        try
-        {
-            await PrepareAsync(prepared, progress, cancellation);
-            await WarmUpAsync(prepared, cancellation);
-            await agree(cancellation);
-            _bundles.WriteActive(new(version, _models.Active?.Version));
-        }
-        catch
-        {
-            _models = _models with { Preparing = null };
-            FeedKept();
-            prepared.Release();
-            throw;
-        }
-
-        var dropped = _models.Previous;
-        _models = _models with { Active = prepared, Previous = _models.Active, Preparing = null, Counters = ItemCatalog.OfCounters() };
-        FeedKept();
-        dropped?.Release();
-        await TrimAsync();
     }
 
     /// <summary>Swaps the active and the previous model, as soon as every item that was written since has a representation for the previous one too.</summary>
@@ -228,14 +227,7 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
     /// <param name="progress">Told of items that the previous model's encoder breaks on: they keep the row that they have there, or are unknown to it.</param>
     /// <param name="cancellation">Gives up; the active model stays.</param>
     /// <exception cref="OperationRefusedException"><c>rollback_unavailable</c> or <c>activation_in_progress</c>.</exception>
-    public Task RollbackAsync(string from, JobProgress progress, CancellationToken cancellation) => RollbackAsync(from, progress, _ => Task.CompletedTask, cancellation);
-
-    /// <summary>As <see cref="RollbackAsync(string, JobProgress, CancellationToken)"/>, together with other hosts.</summary>
-    /// <param name="from">The version that is to be left.</param>
-    /// <param name="progress">Told of items.</param>
-    /// <param name="agree">As in an activation.</param>
-    /// <param name="cancellation">Gives up; the active model stays.</param>
-    public async Task RollbackAsync(string from, JobProgress progress, Func<CancellationToken, Task> agree, CancellationToken cancellation)
+    public async Task RollbackAsync(string from, JobProgress progress, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         using var turn = TakeTurn();
@@ -250,7 +242,7 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
             throw new OperationRefusedException("rollback_unavailable", "No bundle was active before this one.");
         }
 
-        await SwapAsync(progress, agree, cancellation);
+        await SwapAsync(progress, AloneAsync, cancellation);
     }
 
     /// <summary>Stops feeding and lets the models go.</summary>
@@ -265,7 +257,7 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
         _subscription?.Dispose();
         await _backlog.DisposeAsync();
         var models = _models;
-        _models = new(null, null, null, models.Counters);
+        _models = new(null, null, null, models.Counters, null);
         foreach (var serving in models.Kept)
         {
             serving.Release();
@@ -319,6 +311,87 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
 
     private Turn TakeTurn() =>
         _switching.Wait(0) ? new(_switching) : throw new OperationRefusedException("activation_in_progress", "Another bundle is being activated; wait for it or cancel its job.");
+
+    private static Task AloneAsync(CancellationToken cancellation) => Task.CompletedTask;
+
+    /// <returns>Whether it is a model that was not loaded before, so that another one was dropped.</returns>
+    private async Task<bool> MakeActiveAsync(string version, JobProgress progress, Func<CancellationToken, Task> agree, CancellationToken cancellation)
+    {
+        if (_models.Active?.Version == version)
+        {
+            return false;
+        }
+
+        if (_models.Previous?.Version == version)
+        {
+            await SwapAsync(progress, agree, cancellation);
+            return false;
+        }
+
+        await LoadAsync(
+            version,
+            progress,
+            async prepared =>
+            {
+                await WarmUpAsync(prepared, cancellation);
+                await agree(cancellation);
+                var before = _models;
+                _bundles.WriteActive(new(version, before.Active?.Version));
+                return before with { Active = prepared, Previous = before.Active, Counters = ItemCatalog.OfCounters(), ActivatedAt = _clock.GetUtcNow() };
+            },
+            cancellation);
+        return true;
+    }
+
+    private async Task MakePreviousAsync(string? version, CancellationToken cancellation)
+    {
+        if (version is null)
+        {
+            Replace(Forget(null));
+            return;
+        }
+
+        await LoadAsync(version, new JobProgress(), prepared => Task.FromResult(Forget(prepared)), cancellation);
+
+        Loaded Forget(ServingModel? previous)
+        {
+            _bundles.WriteActive(new(_models.Active?.Version, version));
+            return _models with { Previous = previous };
+        }
+    }
+
+    /// <summary>Loads a bundle, makes it ready to answer, and takes what becomes of the models then.</summary>
+    private async Task LoadAsync(string version, JobProgress progress, Func<ServingModel, Task<Loaded>> become, CancellationToken cancellation)
+    {
+        var prepared = Serving(await _bundles.LoadAsync(version, cancellation));
+        Loaded next;
+        try
+        {
+            await PrepareAsync(prepared, progress, cancellation);
+            next = await become(prepared);
+        }
+        catch
+        {
+            _models = _models with { Preparing = null };
+            FeedKept();
+            prepared.Release();
+            throw;
+        }
+
+        Replace(next with { Preparing = null });
+    }
+
+    /// <summary>Takes other models, and lets go those that are not among them.</summary>
+    private void Replace(Loaded next)
+    {
+        var before = _models;
+        _models = next;
+        FeedKept();
+        foreach (var dropped in before.Kept.Except(next.Kept))
+        {
+            dropped.Release();
+        }
+    }
 
     private async Task<ServingModel?> TryLoadAsync(string? version, CancellationToken cancellation)
     {
@@ -453,7 +526,7 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
             throw;
         }
 
-        _models = models with { Active = models.Previous, Previous = models.Active };
+        _models = models with { Active = models.Previous, Previous = models.Active, ActivatedAt = _clock.GetUtcNow() };
     }
 
     private void FeedKept()
@@ -482,7 +555,7 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
     }
 
     /// <summary>Everything that a ranking or a write must see together.</summary>
-    private sealed record Loaded(ServingModel? Active, ServingModel? Previous, ServingModel? Preparing, ItemCatalog Counters)
+    private sealed record Loaded(ServingModel? Active, ServingModel? Previous, ServingModel? Preparing, ItemCatalog Counters, DateTimeOffset? ActivatedAt)
     {
         // In a rollback the previous one is also the one that is prepared.
         public IReadOnlyList<ServingModel> Kept => [.. new[] { Active, Previous, Preparing }.OfType<ServingModel>().Distinct()];

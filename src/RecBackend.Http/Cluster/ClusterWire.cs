@@ -38,6 +38,9 @@ public sealed record SiloReply
     /// <summary>Version of its active bundle; absent without one.</summary>
     public string? Model { get; init; }
 
+    /// <summary>Since when that bundle answers there, by the silo's clock; absent without one.</summary>
+    public DateTimeOffset? ActivatedAt { get; init; }
+
     /// <summary>Items in its catalogue.</summary>
     public required int Items { get; init; }
 

@@ -23,6 +23,7 @@ public sealed class SingleHost(ModelDirectory models, RecBackendHttpOptions opti
                 Ready = status.Ready && status.Active is not null,
                 Draining = drain.IsUnderWay,
                 Model = status.Active,
+                ActivatedAt = status.ActivatedAt,
                 Items = status.Items,
                 CatalogVersion = status.CatalogVersion,
                 CatalogDigest = ItemsReply.Write(status.Digest),

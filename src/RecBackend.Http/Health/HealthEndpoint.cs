@@ -7,14 +7,21 @@ namespace RecBackend.Http.Health;
 
 /// <summary>Whether a host is well.</summary>
 /// <param name="Status"><c>live</c>, <c>ready</c>, <c>not_ready</c>, or <c>draining</c> when it was told to stop.</param>
-/// <param name="Missing">What a ready host would have: <c>catalog</c> while it is filled, <c>bundle</c> without an active one.</param>
+/// <param name="Missing">What a ready host would have: <c>catalog</c> while it is filled, <c>bundle</c> without an active one, or with another one than the cluster's.</param>
 /// <param name="Detail">In words.</param>
 /// <param name="Model">Version of the active bundle.</param>
 /// <param name="Items">Items in its catalogue.</param>
 public sealed record HealthReply(string Status, IReadOnlyList<string>? Missing = null, string? Detail = null, string? Model = null, int? Items = null);
 
+/// <summary>Port: whether a host of a cluster has the model that the others have. A single host has none of it.</summary>
+public interface IModelLag
+{
+    /// <summary>Whether another model answers in the cluster than here, or this host does not know yet.</summary>
+    bool IsBehind { get; }
+}
+
 /// <summary><c>/healthz</c>.</summary>
-internal sealed class HealthEndpoint(ModelDirectory models, EngineStart start, HostDrain drain, RecBackendHttpOptions options)
+internal sealed class HealthEndpoint(ModelDirectory models, EngineStart start, HostDrain drain, RecBackendHttpOptions options, IModelLag? lag = null)
 {
     private static readonly HealthReply Live = new("live");
 
@@ -40,7 +47,7 @@ internal sealed class HealthEndpoint(ModelDirectory models, EngineStart start, H
             missing.Add("catalog");
         }
 
-        if (status.Active is null)
+        if (status.Active is null || lag is { IsBehind: true })
         {
             missing.Add("bundle");
         }
@@ -55,5 +62,6 @@ internal sealed class HealthEndpoint(ModelDirectory models, EngineStart start, H
     private static string Words(ModelStatus status) =>
         status.Problem is { } problem ? $"The bundle that was active could not be loaded ({problem.Code}); the log of the host says why."
         : !status.Ready ? "The catalogue is being filled."
+        : status.Active is not null ? "The cluster has another bundle than this host, which comes after it."
         : "No bundle is active; rankings are answered by the fallback. Add one with POST /v1/models and activate it.";
 }

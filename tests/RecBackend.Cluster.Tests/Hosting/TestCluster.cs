@@ -16,10 +16,13 @@ namespace RecBackend.Cluster.Tests.Hosting;
 /// <summary>Silos in this process, which speak to each other over sockets and keep their state in real storage.</summary>
 internal sealed class TestCluster : IAsyncDisposable
 {
-    private readonly IReadOnlyList<IHost> _silos;
+    private readonly List<IHost> _silos = [];
     private readonly Backing _backing;
+    private readonly string _container;
+    private readonly TimeProvider _clock;
+    private readonly string _cluster = $"c{Guid.NewGuid():n}";
 
-    private TestCluster(IReadOnlyList<IHost> silos, Backing backing) => (_silos, _backing) = (silos, backing);
+    private TestCluster(Backing backing, string container, TimeProvider clock) => (_backing, _container, _clock) = (backing, container, clock);
 
     public IReadOnlyList<IServiceProvider> Silos => [.. _silos.Select(silo => silo.Services)];
 
@@ -31,16 +34,32 @@ internal sealed class TestCluster : IAsyncDisposable
         return await StartAsync(backing, container, [.. Enumerable.Repeat(options, silos)], clock);
     }
 
-    public static async Task<TestCluster> StartAsync(Backing backing, string container, IReadOnlyList<ClusterEngineOptions> silos, TimeProvider clock)
+    /// <param name="backing">Redis and blobs.</param>
+    /// <param name="container">The container of the cluster's state.</param>
+    /// <param name="silos">The settings of each silo.</param>
+    /// <param name="clock">The time that users and items go by.</param>
+    /// <param name="more">What each silo, by its place, has besides the engine.</param>
+    public static async Task<TestCluster> StartAsync(
+        Backing backing, string container, IReadOnlyList<ClusterEngineOptions> silos, TimeProvider clock, Action<int, ISiloBuilder>? more = null)
     {
-        var cluster = $"c{Guid.NewGuid():n}";
-        var hosts = silos.Select(options => Build(backing, container, cluster, clock, options)).ToList();
+        var cluster = new TestCluster(backing, container, clock);
 
         // The first alone: it makes the membership table.
-        await hosts[0].StartAsync();
-        await Task.WhenAll(hosts.Skip(1).Select(host => host.StartAsync()));
-        return new(hosts, backing);
+        await cluster.JoinAsync(silos.Take(1), more);
+        await cluster.JoinAsync(silos.Skip(1), more);
+        return cluster;
     }
+
+    /// <summary>More silos, at the places after those that are there.</summary>
+    public async Task JoinAsync(IEnumerable<ClusterEngineOptions> silos, Action<int, ISiloBuilder>? more = null)
+    {
+        var joining = silos.Select((options, place) => Build(options, silo => more?.Invoke(_silos.Count + place, silo))).ToList();
+        _silos.AddRange(joining);
+        await Task.WhenAll(joining.Select(host => host.StartAsync()));
+    }
+
+    /// <summary>Ends a silo without giving it time for anything.</summary>
+    public Task EndAsync(int silo) => _silos[silo].StopAsync(new CancellationToken(canceled: true));
 
     /// <summary>Waits until the items have counted all acknowledged events.</summary>
     public Task SettleAsync() => Task.WhenAll(Silos.Select(silo => silo.GetRequiredService<ItemCounter>().FlushAsync()));
@@ -79,16 +98,16 @@ internal sealed class TestCluster : IAsyncDisposable
         }
     }
 
-    private static IHost Build(Backing backing, string container, string cluster, TimeProvider clock, ClusterEngineOptions engine)
+    private IHost Build(ClusterEngineOptions engine, Action<ISiloBuilder> more)
     {
         var builder = Host.CreateApplicationBuilder();
         builder.Logging.ClearProviders().SetMinimumLevel(LogLevel.Warning);
-        builder.UseOrleans(silo => silo
-            .Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = (cluster, "recbackend"))
+        builder.UseOrleans(silo => more(silo
+            .Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = (_cluster, "recbackend"))
             .ConfigureEndpoints("127.0.0.1", LoopbackServer.FreePort(), LoopbackServer.FreePort())
-            .UseRedisClustering(options => options.ConfigurationOptions = ConfigurationOptions.Parse(backing.Redis))
+            .UseRedisClustering(options => options.ConfigurationOptions = ConfigurationOptions.Parse(_backing.Redis))
             .UseRecBackendTimeouts()
-            .AddRecBackendEngine(backing.Blobs, container, engine, clock));
+            .AddRecBackendEngine(_backing.Blobs, _container, engine, _clock)));
         return builder.Build();
     }
 }

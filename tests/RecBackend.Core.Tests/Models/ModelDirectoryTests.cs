@@ -284,6 +284,51 @@ public sealed class ModelDirectoryTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Host_that_missed_changes_comes_to_both_models_of_the_others()
+    {
+        await StartWithTwoAsync();
+        await _models.FollowAsync(new("bundle-3", "bundle-1"), None);
+
+        Assert.Equal(("bundle-3", "bundle-1"), (_models.Status.Active, _models.Status.Previous));
+        Assert.Equal(new ActiveVersions("bundle-3", "bundle-1"), _bundles.Active);
+        await WaitAsync(() => Task.FromResult(_second.Disposed));
+        using var previous = _models.Lease("bundle-1");
+        Assert.Equal(5, previous.Catalog.Count);
+
+        await _models.FollowAsync(new("bundle-3", null), None);
+        Assert.Null(_models.Status.Previous);
+    }
+
+    [Fact]
+    public async Task Change_together_with_other_hosts_leaves_old_representations_to_whoever_leads_it()
+    {
+        await StartWithTwoAsync();
+        var kept = _engine.Kept;
+        await _models.ActivateAsync("bundle-3", new(), _ => Task.CompletedTask, None);
+        Assert.Same(kept, _engine.Kept);
+        Assert.All(await AllAsync(), record => Assert.Equal(3, record.Representations.Count));
+    }
+
+    [Fact]
+    public async Task Time_of_an_activation_is_told_and_that_of_one_that_is_refused_is_not()
+    {
+        var clock = new ManualClock();
+        await using var models = new ModelDirectory(_bundles, _engine, _engine, new(), clock: clock);
+        await models.StartAsync(new(), None);
+        Assert.Null(models.Status.ActivatedAt);
+        await models.ActivateAsync("bundle-1", new(), None);
+        var first = clock.GetUtcNow();
+        Assert.Equal(first, models.Status.ActivatedAt);
+
+        clock.Advance(TimeSpan.FromMinutes(1));
+        await Assert.ThrowsAsync<BundleRefusedException>(() => models.ActivateAsync("nothing", new(), None));
+        Assert.Equal(first, models.Status.ActivatedAt);
+        await models.ActivateAsync("bundle-2", new(), None);
+        await models.RollbackAsync("bundle-2", new(), None);
+        Assert.Equal(clock.GetUtcNow(), models.Status.ActivatedAt);
+    }
+
+    [Fact]
     public async Task Rollback_that_is_asked_for_twice_happens_once()
     {
         await StartWithTwoAsync();

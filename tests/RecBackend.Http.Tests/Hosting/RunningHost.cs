@@ -33,6 +33,9 @@ internal sealed record HostSettings
 
     public Func<IRanker, IRanker> Ranker { get; init; } = ranker => ranker;
 
+    /// <summary>Whether other hosts have another model; null = there are none.</summary>
+    public IModelLag? Lag { get; init; }
+
     public string Url { get; init; } = "http://127.0.0.1:0";
 
     public Uri? PublicAddress { get; init; }
@@ -140,6 +143,11 @@ internal sealed class RunningHost : IAsyncDisposable
             .AddRecBackendHttp(builder.Configuration, options)
             .AddSingleton(engine.Users).AddSingleton(engine.Items).AddSingleton<IBundleStore>(bundles).AddSingleton(models).AddSingleton(jobs).AddSingleton(writer)
             .AddSingleton(settings.Ranker(new RankingPipeline(models, engine.Users, clock)));
+        if (settings.Lag is { } lag)
+        {
+            builder.Services.AddSingleton(lag);
+        }
+
         App = builder.Build();
         App.MapRecBackend();
         if (settings.Started)

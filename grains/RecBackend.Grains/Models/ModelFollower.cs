@@ -49,10 +49,19 @@ public sealed class ModelFollower : BackgroundService
     }
 
     /// <summary>
-    /// Takes part in changes from now on, after the models were started. Comes after one that was decided meanwhile first; if that fails the silo stays behind, and goes on trying.
+    /// Takes part in changes from now on, after the models were started. Completes their catalogues, and comes after one that was decided meanwhile first; if that fails the silo stays behind, and goes on trying.
     /// </summary>
     public async Task JoinAsync(CancellationToken cancellation)
     {
+        try
+        {
+            await _local.CompleteAsync(cancellation);
+        }
+        catch (StorageException error)
+        {
+            _log.LogWarning("The catalogue could not be compared with the items before this silo ranks, and is compared from now on: {Reason}", error.Message);
+        }
+
         _local.Serve();
         var record = await LookUntilAnsweredAsync(cancellation);
         if (IsOther(record))

@@ -90,15 +90,19 @@ internal sealed class SiloModels(ModelDirectory models, CatalogRepair repair, IL
 
         async Task AgreeAsync(CancellationToken cancellation)
         {
-            // Items changed while the catalogue was filled, and what was encoded came back as messages. Any of them may be lost.
-            for (var repairs = 0; repairs < MostRepairs && await repair.RunAsync(cancellation) > 0; repairs++)
-            {
-                await models.CatchUpAsync(bundle: null, cancellation);
-            }
-
+            await CompleteAsync(cancellation);
             work.IsReady = true;
             Tell();
             await work.Decision.WaitAsync(cancellation);
+        }
+    }
+
+    /// <summary>Compares the catalogues with the items: while they were filled some changed, and rows may be those of another silo. What told of that may be lost.</summary>
+    public async Task CompleteAsync(CancellationToken cancellation)
+    {
+        for (var repairs = 0; repairs < MostRepairs && await repair.RunAsync(cancellation) > 0; repairs++)
+        {
+            await models.CatchUpAsync(bundle: null, cancellation);
         }
     }
 

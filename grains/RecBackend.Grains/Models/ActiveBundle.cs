@@ -64,7 +64,7 @@ public enum ChangePhase
     /// <summary>All were ready, and switch when they read this.</summary>
     Decided = 2,
 
-    /// <summary>All have switched; the silo that leads drops representations that nobody needs any more.</summary>
+    /// <summary>All have switched, but for one that cannot; the silo that leads drops representations that nobody needs any more.</summary>
     Switched = 3,
 
     /// <summary>Over.</summary>

@@ -91,7 +91,9 @@ internal sealed class ChangeCoordinator(IScoringSilos silos, TimeProvider clock)
                 Active = change.Version,
                 Previous = record.Active == change.Version ? record.Previous : record.Active,
             },
-            ChangePhase.Decided when participants.TrueForAll(one => one.Report?.Active == change.Version || IsOver(one.Last)) => Enter(record, change with { Phase = ChangePhase.Switched }),
+
+            // One that speaks but does not switch has a full disk, say. It knows what to do.
+            ChangePhase.Decided when IsOver(_since) || participants.TrueForAll(one => one.Report?.Active == change.Version) => Enter(record, change with { Phase = ChangePhase.Switched }),
             _ => record,
         };
     }

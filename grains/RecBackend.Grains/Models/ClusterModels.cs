@@ -16,9 +16,6 @@ internal sealed class ClusterModels(SiloModels local, IItemDirectory items, IGra
 {
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(50);
 
-    /// <summary>How long the leader waits for silos that have not told that they switched. They find the decision on record.</summary>
-    private static readonly TimeSpan SwitchTime = TimeSpan.FromSeconds(5);
-
     /// <summary>Less than a silo that leads may be silent.</summary>
     private static readonly TimeSpan TurnTime = TimeSpan.FromSeconds(2);
 
@@ -118,14 +115,14 @@ internal sealed class ClusterModels(SiloModels local, IItemDirectory items, IGra
         work.GiveUp(null);
     }
 
-    /// <summary>Waits until all silos have told that they switched.</summary>
+    /// <summary>Waits until the record says that all silos have switched.</summary>
     private async Task<ActiveBundle> SwitchedAsync(Guid change, CancellationToken stop)
     {
-        for (var waited = TimeSpan.Zero; ; waited += Look)
+        while (true)
         {
             // Where this silo had the version already, the change may not be decided yet.
             var record = await ReadAsync(stop);
-            if (record.Change?.Id != change || record.Change.Phase > ChangePhase.Decided || (record.Change.Phase == ChangePhase.Decided && waited > SwitchTime))
+            if (record.Change?.Id != change || record.Change.Phase > ChangePhase.Decided)
             {
                 return record;
             }

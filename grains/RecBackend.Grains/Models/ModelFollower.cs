@@ -78,6 +78,7 @@ public sealed class ModelFollower : BackgroundService
     {
         var bundles = FetchAllAsync(stoppingToken);
         using var stop = stoppingToken.Register(() => _local.Work?.GiveUp(null));
+        var isRead = true;
         while (!stoppingToken.IsCancellationRequested)
         {
             var (news, pace) = (_local.News, Idle);
@@ -90,10 +91,17 @@ public sealed class ModelFollower : BackgroundService
                 }
 
                 pace = record.Change is { IsOpen: true } ? Soon : Idle;
+                isRead = true;
             }
             catch (Exception error)
             {
-                _log.LogWarning("It cannot be read which model is active: {Reason}", error.Message);
+                // Said once: it is tried again at once, and at the start nobody may hold the record yet.
+                if (isRead && _joined)
+                {
+                    _log.LogWarning("It cannot be read which model is active, so that this silo takes part in no change of it: {Reason}", error.Message);
+                }
+
+                isRead = false;
             }
 
             await Task.WhenAny(news, Task.Delay(pace, stoppingToken));

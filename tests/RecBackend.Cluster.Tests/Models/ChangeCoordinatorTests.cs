@@ -135,6 +135,21 @@ public sealed class ChangeCoordinatorTests
     }
 
     [Fact]
+    public void Silo_that_does_not_switch_does_not_keep_the_change_open()
+    {
+        Decide();
+        _clock.Advance(ChangeCoordinator.Patience);
+        Idle(_a, "two");
+        Idle(_b, "two");
+        _record = _coordinator.Look(_record, Report(_a) with { Change = _id, Active = "two" });
+        Idle(_c);
+        Assert.Equal(ChangePhase.Decided, Phase);
+        _clock.Advance(TimeSpan.FromSeconds(1));
+        Idle(_c);
+        Assert.Equal((ChangePhase.Switched, "two"), (Phase, _record.Active));
+    }
+
+    [Fact]
     public void Decision_cannot_be_taken_back()
     {
         Decide();

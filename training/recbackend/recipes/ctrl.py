@@ -50,7 +50,7 @@ class Config:
     """Width of the space in which both are compared."""
     spaces: int = 4
     temperature: float = 0.7
-    aligned_rows: int = 100_000
+    aligned_rows: int = 50_000
     """Rows of the training part that alignment sees, at most; a random choice."""
     shuffled_text: bool = False
     shape: RankingShape = RankingShape()
@@ -63,7 +63,7 @@ class Config:
     history: int = 50
     text_length: int = 64
     text_vocabulary: int = 6000
-    words: Schedule = Schedule(epochs=6, batch=64, learning_rate=2e-3, final_learning_rate=0.05)
+    words: Schedule = Schedule(epochs=3, batch=64, learning_rate=2e-3, final_learning_rate=0.05)
     alignment: Schedule = Schedule(epochs=1, batch=512, least_steps=50, learning_rate=1e-3, final_learning_rate=0.05)
     schedule: Schedule = CLICKS
 

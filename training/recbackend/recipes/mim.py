@@ -30,7 +30,7 @@ from .ppm import PictureEncoder, TextEncoder
 _SEPARATOR = 2  # token id, docs/bundle-format.md section 3
 
 READS = ("text", "image", "image_features", "categories", "attributes")
-CLICKS = Schedule(epochs=6, batch=512, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=0.5)
+CLICKS = Schedule(epochs=4, batch=256, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=0.5)
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class Config:
     user_dropout: float = 0.2
     embedding_prior: float = 16.0
     """Precision of the Gaussian prior on embeddings (`ClickModel.loss`)."""
-    request: int = 4
+    request: int = 8
     """Rows of a user that training scores with one history (`train.requests`)."""
     history: int = 50
     text_length: int = 128
     text_vocabulary: int = 6000
     pretraining: Schedule = Schedule(epochs=10, batch=256, least_steps=10, learning_rate=1e-3)
-    sft: Schedule = Schedule(epochs=3, batch=512, least_steps=100, learning_rate=2e-3, final_learning_rate=0.05, average=0.2)
+    sft: Schedule = Schedule(epochs=2, batch=512, least_steps=100, learning_rate=2e-3, final_learning_rate=0.05, average=0.2)
     schedule: Schedule = CLICKS
 
 

@@ -26,7 +26,7 @@ from ..train import ClickModel, Examples, Fit, Progress, Schedule, TrainedModel,
 _SPREAD = 0.05  # of ID vectors at the start of the second stage, as in a table that was not pre-trained
 
 READS = ("categories", "attributes")
-CLICKS = Schedule(epochs=6, batch=256, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=0.5)
+CLICKS = Schedule(epochs=3, batch=256, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=0.5)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Config:
     request: int = 8
     """Rows of a user that training scores with one history (`train.requests`)."""
     history: int = 50
-    pretraining: Schedule = Schedule(epochs=10, batch=128, least_steps=50, learning_rate=2e-3, final_learning_rate=0.05, weight_decay=0.01)
+    pretraining: Schedule = Schedule(epochs=8, batch=128, least_steps=50, learning_rate=2e-3, final_learning_rate=0.05, weight_decay=0.01)
     schedule: Schedule = CLICKS
 
 

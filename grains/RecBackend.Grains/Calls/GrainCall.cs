@@ -8,7 +8,10 @@ internal static class GrainCall
     private const int Tries = 5;
     private static readonly TimeSpan FirstWait = TimeSpan.FromMilliseconds(20);
 
-    public static async Task<TResult> TryAgainAsync<TResult>(Func<Task<TResult>> call, CancellationToken cancellation)
+    public static async Task<TResult> TryAgainAsync<TResult>(Func<Task<TResult>> call, CancellationToken cancellation) => (await TryAgainOrSayAsync(call, cancellation)).Result;
+
+    /// <summary>As <see cref="TryAgainAsync{TResult}"/>, and says whether there was a try before whose outcome is unknown.</summary>
+    public static async Task<(TResult Result, bool Again)> TryAgainOrSayAsync<TResult>(Func<Task<TResult>> call, CancellationToken cancellation)
     {
         var wait = FirstWait;
         for (var left = Tries; ; left--)
@@ -16,7 +19,7 @@ internal static class GrainCall
             cancellation.ThrowIfCancellationRequested();
             try
             {
-                return await call();
+                return (await call(), left < Tries);
             }
             catch (Exception error) when (left > 1 && MayPass(error))
             {

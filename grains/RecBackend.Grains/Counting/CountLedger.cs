@@ -8,10 +8,20 @@ namespace RecBackend.Grains.Counting;
 /// A batch counts if its number is above the last one of its incarnation. After a crash, users whose events were to travel in a batch that nobody will send bring them alone; the first that does
 /// closes the incarnation here: a batch of it that comes after all is refused, and its sender brings its users' counts alone too.
 /// </para>
+/// <para>
+/// After <see cref="Remembered"/> an incarnation is forgotten, and with it whatever still comes of it: nothing is counted twice because the shard has forgotten that it was counted.
+/// </para>
 /// </summary>
 [MessagePackObject]
 public sealed class CountLedger
 {
+    /// <summary>
+    /// How long an incarnation is remembered. What it leaves behind is counted within seconds, or, if two silos died together, when its users are next active: this is how long they may be away.
+    /// </summary>
+    internal static readonly TimeSpan Remembered = TimeSpan.FromDays(60);
+
+    private CountLedger? _before;
+
     /// <summary>The last batch that was counted, by incarnation.</summary>
     [Key(0)]
     public Dictionary<Guid, long> Counted { get; set; } = [];
@@ -28,22 +38,21 @@ public sealed class CountLedger
     [Key(3)]
     public HashSet<string> Alone { get; set; } = [];
 
-    /// <summary>What is to be done with a batch.</summary>
-    public CountDecision Decide(CountBatch batch)
-    {
-        if (batch.Number <= Counted.GetValueOrDefault(batch.Incarnation))
-        {
-            return CountDecision.Known;
-        }
+    /// <summary>Incarnations that began before this are forgotten, Unix milliseconds.</summary>
+    [Key(4)]
+    public long ForgottenBefore { get; set; }
 
-        return Closed.Contains(batch.Incarnation) ? CountDecision.Refuse : CountDecision.Count;
-    }
+    /// <summary>What is to be done with a batch.</summary>
+    public CountDecision Decide(CountBatch batch) =>
+        IsForgotten(batch.Incarnation) || IsCounted(batch) ? CountDecision.Known
+        : IsClosed(batch.Incarnation) ? CountDecision.Refuse
+        : CountDecision.Count;
 
     /// <summary>What is to be done with one user's part of a batch that comes alone.</summary>
     public CountDecision DecideAlone(UserOfBatch part)
     {
-        var travelled = part.Batch.Number <= Counted.GetValueOrDefault(part.Batch.Incarnation) && !LeftOut.Contains(UserOfBatch.UserKey(part.Batch, part.User));
-        return travelled || Alone.Contains(part.Key) ? CountDecision.Known : CountDecision.Count;
+        var travelled = IsCounted(part.Batch) && !WasLeftOut(UserOfBatch.UserKey(part.Batch, part.User));
+        return IsForgotten(part.Batch.Incarnation) || travelled || CameAlone(part.Key) ? CountDecision.Known : CountDecision.Count;
     }
 
     /// <summary>Notes that a batch was counted.</summary>
@@ -57,11 +66,59 @@ public sealed class CountLedger
     public void NoteAlone(UserOfBatch part)
     {
         Alone.Add(part.Key);
-        if (part.Batch.Number > Counted.GetValueOrDefault(part.Batch.Incarnation))
+        if (!IsCounted(part.Batch))
         {
             Closed.Add(part.Batch.Incarnation);
         }
     }
+
+    /// <summary>An empty ledger that decides by this one and what is noted in it: a write stores what it adds, and not the whole.</summary>
+    internal CountLedger Addition() => new() { _before = this };
+
+    /// <summary>Takes what was noted in an addition.</summary>
+    internal void Add(CountLedger addition)
+    {
+        foreach (var (incarnation, number) in addition.Counted)
+        {
+            Counted[incarnation] = Math.Max(number, Counted.GetValueOrDefault(incarnation));
+        }
+
+        Closed.UnionWith(addition.Closed);
+        LeftOut.UnionWith(addition.LeftOut);
+        Alone.UnionWith(addition.Alone);
+    }
+
+    /// <summary>Forgets the incarnations that began too long ago.</summary>
+    internal void Forget(DateTimeOffset now)
+    {
+        var before = (now - Remembered).ToUnixTimeMilliseconds();
+        if (before <= ForgottenBefore)
+        {
+            return;
+        }
+
+        ForgottenBefore = before;
+        foreach (var incarnation in Counted.Keys.Where(IsForgotten))
+        {
+            Counted.Remove(incarnation);
+        }
+
+        Closed.RemoveWhere(IsForgotten);
+        LeftOut.RemoveWhere(key => IsForgotten(UserOfBatch.IncarnationOf(key)));
+        Alone.RemoveWhere(key => IsForgotten(UserOfBatch.IncarnationOf(key)));
+    }
+
+    internal CountLedger Copy() => new() { Counted = new(Counted), Closed = [.. Closed], LeftOut = [.. LeftOut], Alone = [.. Alone], ForgottenBefore = ForgottenBefore };
+
+    private bool IsForgotten(Guid incarnation) => Incarnation.Began(incarnation) < ForgottenBefore || _before?.IsForgotten(incarnation) == true;
+
+    private bool IsCounted(CountBatch batch) => batch.Number <= Counted.GetValueOrDefault(batch.Incarnation) || _before?.IsCounted(batch) == true;
+
+    private bool IsClosed(Guid incarnation) => Closed.Contains(incarnation) || _before?.IsClosed(incarnation) == true;
+
+    private bool WasLeftOut(string user) => LeftOut.Contains(user) || _before?.WasLeftOut(user) == true;
+
+    private bool CameAlone(string write) => Alone.Contains(write) || _before?.CameAlone(write) == true;
 }
 
 /// <summary>What one write of a user has in a batch. A batch may take several writes of a user, of which another silo may know but the first.</summary>
@@ -71,6 +128,8 @@ public readonly record struct UserOfBatch([property: Id(0)] CountBatch Batch, [p
     internal string Key => $"{UserKey(Batch, User)}/{UserVersion}";
 
     internal static string UserKey(CountBatch batch, string user) => $"{batch.Incarnation:n}/{batch.Number}/{user}";
+
+    internal static Guid IncarnationOf(string key) => Guid.ParseExact(key.AsSpan(0, 32), "n");
 }
 
 /// <summary>What a shard does with counts.</summary>

@@ -112,7 +112,7 @@ internal sealed class RosterBook(IGrainFactory grains, IClusterMembershipService
 }
 
 /// <summary>Tells another silo whose counts this one is about to send. What gathers while a message is under way travels in the next one.</summary>
-internal sealed class RosterSender(IServiceProvider services, IClusterMembershipService membership, ILocalSiloDetails here) : GrainServiceClient<ICountRoster>(services)
+internal sealed class RosterSender(IServiceProvider services, IClusterMembershipService membership, ILocalSiloDetails here) : GrainServiceClient<ICountRoster>(services), IRoster
 {
     /// <summary>A peer that does not answer holds nobody up.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(100);

@@ -18,3 +18,13 @@ public interface ICountRoster : IGrainService
 /// <summary>A user, by the grain's key, with counts in a batch.</summary>
 [GenerateSerializer, Immutable, Alias("RecBackend.RosterEntry")]
 public readonly record struct RosterEntry([property: Id(0)] CountBatch Batch, [property: Id(1)] string User);
+
+/// <summary>Tells other silos whose counts this one is about to send. Best effort.</summary>
+internal interface IRoster
+{
+    /// <summary>Ends when another silo knows, or cannot be told.</summary>
+    Task NoteAsync(RosterEntry entry);
+
+    /// <summary>Lets all silos forget what is counted.</summary>
+    Task ForgetAsync(CountBatch through);
+}

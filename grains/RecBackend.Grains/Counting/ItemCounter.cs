@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
 using RecBackend.Core.Storage;
+using RecBackend.Grains.Hosting;
 using RecBackend.Grains.Items;
 
 namespace RecBackend.Grains.Counting;
@@ -19,7 +20,8 @@ internal sealed class ItemCounter : IAsyncDisposable
     private const int MostWaiting = 30;
 
     private readonly ItemShards _shards;
-    private readonly RosterSender _roster;
+    private readonly IRoster _roster;
+    private readonly TimeProvider _clock;
     private readonly ILogger _log;
     private readonly Lock _lock = new();
     private readonly CancellationTokenSource _stop = new();
@@ -31,10 +33,10 @@ internal sealed class ItemCounter : IAsyncDisposable
     private bool _stopping;
     private bool _renew;
 
-    public ItemCounter(ItemShards shards, RosterSender roster, ILogger<ItemCounter> log)
+    public ItemCounter(ItemShards shards, IRoster roster, EngineClock clock, ILogger<ItemCounter> log)
     {
-        (_shards, _roster, _log) = (shards, roster, log);
-        _open = new(new(Guid.NewGuid(), 1));
+        (_shards, _roster, _clock, _log) = (shards, roster, clock.Time, log);
+        _open = new(new(Incarnation.New(_clock), 1));
         _work = Task.Run(WorkAsync);
     }
 
@@ -73,7 +75,8 @@ internal sealed class ItemCounter : IAsyncDisposable
     }
 
     /// <summary>Sees to it that a user's part of a batch is counted, whoever was to send the batch.</summary>
-    public async Task CountedAsync(CountBatch batch, string user, long version, ItemCount[] counts)
+    /// <returns>Whether it came alone, and not with the batch.</returns>
+    public async Task<bool> CountedAsync(CountBatch batch, string user, long version, ItemCount[] counts)
     {
         Batch? own;
         lock (_lock)
@@ -92,8 +95,9 @@ internal sealed class ItemCounter : IAsyncDisposable
             await own.Done.Task;
         }
 
-        await Task.WhenAll(counts.GroupBy(count => _shards.Of(count.Item)).Select(part =>
+        var alone = await Task.WhenAll(counts.GroupBy(count => _shards.Of(count.Item)).Select(part =>
             TryUntilDoneAsync(() => _shards[part.Key].CountAloneAsync(new(batch, user, version), new Immutable<ItemCount[]>([.. part])))));
+        return alone.Contains(true);
     }
 
     /// <summary>Sends what is gathered now; ends when it is durable with the items.</summary>
@@ -128,18 +132,21 @@ internal sealed class ItemCounter : IAsyncDisposable
         _wake.Release();
         await _work;
         _stop.Dispose();
-        _wake.Dispose();
     }
 
     private void Close()
     {
-        if (_open.IsEmpty)
+        var renew = _renew || _clock.GetUtcNow().ToUnixTimeMilliseconds() - Incarnation.Began(_open.Id.Incarnation) > Incarnation.Longest.TotalMilliseconds;
+        if (!_open.IsEmpty)
+        {
+            _closed.Enqueue(_open);
+        }
+        else if (!renew)
         {
             return;
         }
 
-        _closed.Enqueue(_open);
-        _open = new(_renew ? new(Guid.NewGuid(), 1) : _open.Id with { Number = _open.Id.Number + 1 });
+        _open = new(renew ? new(Incarnation.New(_clock), 1) : _open.Id with { Number = _open.Id.Number + 1 });
         _renew = false;
     }
 
@@ -209,9 +216,7 @@ internal sealed class ItemCounter : IAsyncDisposable
         var byUser = batch.Counts.ToDictionary(user => user.Key, user => user.Value.ConvertAll(write => write with { Counts = OfShard(write) }));
         ItemCount[] counts = [.. byUser.Values.SelectMany(writes => writes).SelectMany(write => write.Counts).GroupBy(count => count.Item).Select(same => same.Aggregate((a, b) => a.And(b)))];
         string[] leftOut = [.. batch.LeftOut.Where(user => user.Value.Exists(write => OfShard(write).Length > 0)).Select(user => user.Key)];
-        var taken = true;
-        await TryUntilDoneAsync(async () => taken = await _shards[shard].CountAsync(batch.Id, new(counts), leftOut));
-        if (taken)
+        if (await TryUntilDoneAsync(() => _shards[shard].CountAsync(batch.Id, new(counts), leftOut)))
         {
             return;
         }
@@ -233,14 +238,13 @@ internal sealed class ItemCounter : IAsyncDisposable
         ItemCount[] OfShard(Write write) => Array.FindAll(write.Counts, count => _shards.Of(count.Item) == shard);
     }
 
-    private async Task TryUntilDoneAsync(Func<Task> call)
+    private async Task<bool> TryUntilDoneAsync(Func<Task<bool>> call)
     {
         for (var wait = TimeSpan.FromMilliseconds(50); ; wait = TimeSpan.FromTicks(Math.Min(wait.Ticks * 2, LongestRetry.Ticks)))
         {
             try
             {
-                await call().WaitAsync(_stop.Token);
-                return;
+                return await call().WaitAsync(_stop.Token);
             }
             catch (Exception error) when (error is not OperationCanceledException)
             {

@@ -9,12 +9,12 @@ namespace RecBackend.Grains.Items;
 /// <summary>The items of the cluster: shards of the ID space, a grain each.</summary>
 internal sealed class GrainItemDirectory(ItemShards shards, CatalogCopy copy) : IItemDirectory
 {
-    /// <summary>Items of one page of <see cref="ReadAllAsync"/>: a few megabytes at most but for pictures.</summary>
+    /// <summary>Items that <see cref="ReadAllAsync"/> asks for at once; as many come as fit into a message.</summary>
     private const int Page = 256;
 
     public async ValueTask<ItemRecord?> GetAsync(string id, CancellationToken cancellation)
     {
-        var read = await GrainCall.TryAgainAsync(() => shards[shards.Of(id)].GetAsync([id]), cancellation);
+        var read = await shards.ReadAsync([id], content: true, cancellation);
         return read[0]?.ToRecord();
     }
 
@@ -22,16 +22,24 @@ internal sealed class GrainItemDirectory(ItemShards shards, CatalogCopy copy) : 
         await shards.SpreadAsync(
             [.. items.Select(UpsertMessage.Of)],
             message => message.Id,
-            (shard, part) => GrainCall.TryAgainAsync(() => shard.UpsertAsync(new Immutable<UpsertMessage[]>(part)), cancellation));
+            (shard, part) => GrainCall.TryAgainAsync(() => shard.UpsertAsync(new Immutable<UpsertMessage[]>(part)), cancellation),
+            message => message.Size());
 
     public async ValueTask<IReadOnlyList<bool>> SetRepresentationsAsync(IReadOnlyList<RepresentationUpdate> updates, CancellationToken cancellation) =>
         await shards.SpreadAsync(
             [.. updates.Select(RepresentationMessage.Of)],
             message => message.Id,
-            (shard, part) => GrainCall.TryAgainAsync(() => shard.SetRepresentationsAsync(new Immutable<RepresentationMessage[]>(part)), cancellation));
+            (shard, part) => GrainCall.TryAgainAsync(() => shard.SetRepresentationsAsync(new Immutable<RepresentationMessage[]>(part)), cancellation),
+            message => message.Size());
 
     public async ValueTask<IReadOnlyList<bool>> DeleteAsync(IReadOnlyList<string> ids, CancellationToken cancellation) =>
-        await shards.SpreadAsync(ids, id => id, (shard, part) => GrainCall.TryAgainAsync(() => shard.DeleteAsync(part), cancellation));
+        await shards.SpreadAsync(ids, id => id, async (shard, part) =>
+        {
+            var (deleted, again) = await GrainCall.TryAgainOrSayAsync(() => shard.DeleteAsync(part), cancellation);
+
+            // A try whose answer was lost may be what deleted them.
+            return again ? Array.ConvertAll(deleted, _ => true) : deleted;
+        });
 
     public async ValueTask TrimRepresentationsAsync(IReadOnlyCollection<string> keep, CancellationToken cancellation) =>
         await Task.WhenAll(shards.All.Select(shard => GrainCall.TryAgainAsync(() => shard.TrimAsync([.. keep]), cancellation)));
@@ -65,10 +73,13 @@ internal sealed class GrainItemDirectory(ItemShards shards, CatalogCopy copy) : 
     {
         foreach (var shard in shards.All)
         {
-            var ids = await GrainCall.TryAgainAsync(shard.IdsAsync, cancellation);
-            foreach (var page in ids.Chunk(Page))
+            var ids = await IdsAsync(shard, cancellation);
+            for (var next = 0; next < ids.Length;)
             {
-                foreach (var item in await GrainCall.TryAgainAsync(() => shard.GetAsync(page), cancellation))
+                var page = ids[next..Math.Min(next + Page, ids.Length)];
+                var items = await GrainCall.TryAgainAsync(() => shard.ReadAsync(page, content: true), cancellation);
+                next += items.Length;
+                foreach (var item in items)
                 {
                     if (item is not null)
                     {
@@ -77,5 +88,22 @@ internal sealed class GrainItemDirectory(ItemShards shards, CatalogCopy copy) : 
                 }
             }
         }
+    }
+
+    /// <summary>The IDs of a shard, those that lie together in storage next to each other.</summary>
+    private static async Task<string[]> IdsAsync(IItemShardGrain shard, CancellationToken cancellation)
+    {
+        var (ids, ranks) = (new List<string>(), new List<long>());
+        for (int? from = 0; from is { } part;)
+        {
+            var some = await GrainCall.TryAgainAsync(() => shard.IdsAsync(part), cancellation);
+            ids.AddRange(some.Ids);
+            ranks.AddRange(some.Ranks);
+            from = some.Next;
+        }
+
+        string[] sorted = [.. ids];
+        Array.Sort(ranks.ToArray(), sorted);
+        return sorted;
     }
 }

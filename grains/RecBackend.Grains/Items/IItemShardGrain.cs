@@ -17,6 +17,12 @@ public interface IItemShardGrain : IGrainWithIntegerKey
     [Alias("Get")]
     Task<ItemReading?[]> GetAsync(string[] ids);
 
+    /// <summary>The first items of these IDs, in their order, null where there is none: as many as fit into a message, and at least one.</summary>
+    /// <param name="ids">The IDs.</param>
+    /// <param name="content">Whether the content is wanted; without it, it is empty, and pictures are neither read nor sent.</param>
+    [Alias("Read")]
+    Task<ItemReading?[]> ReadAsync(string[] ids, bool content);
+
     /// <summary>Which of these IDs are items.</summary>
     [Alias("Exist")]
     Task<bool[]> ExistAsync(string[] ids);
@@ -43,12 +49,14 @@ public interface IItemShardGrain : IGrainWithIntegerKey
     Task<bool> CountAsync(CountBatch batch, Immutable<ItemCount[]> counts, string[] leftOut);
 
     /// <summary>Adds one user's part of a batch, unless it was counted with the batch or alone.</summary>
+    /// <returns>Whether it was added.</returns>
     [Alias("CountAlone")]
-    Task CountAloneAsync(UserOfBatch part, Immutable<ItemCount[]> counts);
+    Task<bool> CountAloneAsync(UserOfBatch part, Immutable<ItemCount[]> counts);
 
-    /// <summary>The IDs of all items, those that lie together in storage next to each other.</summary>
+    /// <summary>The IDs of all items, some parts of the hash space at a time: an item is in one part for ever, whatever is written meanwhile.</summary>
+    /// <param name="from">The first part: 0, then <see cref="ShardIds.Next"/>.</param>
     [Alias("Ids")]
-    Task<string[]> IdsAsync();
+    Task<ShardIds> IdsAsync(int from);
 
     /// <summary>Where the shard stands, for comparison with a catalogue.</summary>
     /// <param name="since">Version after which changes are listed; null = none are.</param>

@@ -5,11 +5,6 @@ using RecBackend.Core.Items;
 
 namespace RecBackend.Grains.Items;
 
-/// <summary>Where a part of an item is stored.</summary>
-/// <param name="Segment">The segment.</param>
-/// <param name="Entry">Place of the entry in it.</param>
-internal readonly record struct Place(long Segment, int Entry);
-
 /// <summary>What a shard keeps in memory of an item: versions, counters, and where the rest is.</summary>
 internal sealed class IndexedItem
 {
@@ -34,15 +29,19 @@ internal sealed class IndexedItem
     public ItemCounters Counters { get; set; } = ItemCounters.None;
 }
 
-/// <summary>
-/// The items of a shard by ID. Entries may be applied in any order and more than once: of each part the highest version stays, and a deletion ends what is older than it.
-/// </summary>
+/// <summary>The items of a shard by ID. Of each part the highest version stays, and a deletion ends what is older than it.</summary>
 internal sealed class ItemIndex
 {
+    /// <summary>Deletions that are remembered for <see cref="DeletedSince"/>.</summary>
+    private const int MostDeletions = 10_000;
+
     private readonly Dictionary<string, IndexedItem> _items = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, long> _deleted = new(StringComparer.Ordinal);
     private readonly Dictionary<long, int> _live = [];
     private readonly CatalogDigest[] _digests = new CatalogDigest[ItemCatalog.DigestShards];
+    private readonly Queue<(string Id, long Version)> _deletions = new();
+
+    /// <summary>While the shard is loaded: when items were deleted, because changes that are older may follow.</summary>
+    private Dictionary<string, long>? _deleted = new(StringComparer.Ordinal);
 
     public int Count => _items.Count;
 
@@ -59,42 +58,39 @@ internal sealed class ItemIndex
     public IEnumerable<KeyValuePair<string, ItemVersions>> ChangedSince(long version) =>
         _items.Where(item => item.Value.Version > version).Select(item => KeyValuePair.Create(item.Key, item.Value.Versions));
 
-    /// <summary>The items that were deleted after a version and are not back.</summary>
-    public IEnumerable<KeyValuePair<string, long>> DeletedSince(long version) =>
-        _deleted.Where(deletion => deletion.Value > version && !_items.ContainsKey(deletion.Key));
+    /// <summary>The items that were deleted after a version and are not back, as far as this activation remembers.</summary>
+    public IEnumerable<string> DeletedSince(long version) =>
+        _deletions.Where(deletion => deletion.Version > version && !_items.ContainsKey(deletion.Id)).Select(deletion => deletion.Id).Distinct();
 
     public IndexedItem? Find(string id) => _items.GetValueOrDefault(id);
 
     /// <summary>Content and representations that are nowhere but in this segment.</summary>
     public int LiveParts(long segment) => _live.GetValueOrDefault(segment);
 
+    /// <summary>Applies a change. While a shard is loaded, changes may come in any order and more than once; later, in the order of their versions.</summary>
     public void Apply(ItemEntry entry, Place place)
     {
-        if (_deleted.TryGetValue(entry.Id, out var deletedAt) && entry.Version < deletedAt)
+        if (_deleted is not null && _deleted.TryGetValue(entry.Id, out var deletedAt) && entry.Version < deletedAt)
         {
             return;
         }
 
-        _items.TryGetValue(entry.Id, out var item);
         if (entry.Deleted)
         {
-            Delete(entry, item);
+            Delete(entry.Id, entry.Version);
             return;
         }
 
-        var before = item?.Versions ?? default;
-        item ??= _items[entry.Id] = new();
+        var item = FindOrAdd(entry.Id);
+        var before = item.Versions;
         if (entry.Content is not null && entry.Version >= item.ContentVersion)
         {
-            Move(item.ContentVersion == 0 ? null : item.Content, place);
-            (item.ContentVersion, item.Content) = (entry.Version, place);
+            PutContent(item, entry.Version, place);
         }
 
         if (entry.Representations is { } representations && entry.Version >= item.RepresentationsVersion)
         {
-            Move(item.RepresentationsVersion == 0 ? null : item.Representations, place);
-            (item.RepresentationsVersion, item.Representations) = (entry.Version, place);
-            item.HasExternal = Array.Exists(representations, one => one.External);
+            PutRepresentations(item, entry.Version, place, Array.Exists(representations, one => one.External));
         }
 
         if (entry.Counters is { } counters && entry.Version >= item.CountersVersion)
@@ -106,42 +102,101 @@ internal sealed class ItemIndex
         Digest(entry.Id, before, item.Versions);
     }
 
-    /// <summary>The entry without what newer ones replace; null if nothing is left.</summary>
-    public ItemEntry? Live(ItemEntry entry)
+    /// <summary>Applies what a page of the stored index says; pages come in the order in which they were written.</summary>
+    public void Apply(in IndexEntry entry)
     {
-        if (entry.Deleted)
+        if (entry.ContentVersion == 0)
         {
-            return _deleted.GetValueOrDefault(entry.Id) == entry.Version ? entry : null;
+            Delete(entry.Id, entry.Version);
+            return;
         }
 
-        if (Find(entry.Id) is not { } item)
-        {
-            return null;
-        }
-
-        var live = new ItemEntry
-        {
-            Id = entry.Id,
-            Version = entry.Version,
-            Content = item.ContentVersion == entry.Version ? entry.Content : null,
-            Representations = item.RepresentationsVersion == entry.Version ? entry.Representations : null,
-            Counters = item.CountersVersion == entry.Version ? entry.Counters : null,
-        };
-        return live.Content is null && live.Representations is null && live.Counters is null ? null : live;
+        var item = FindOrAdd(entry.Id);
+        var before = item.Versions;
+        PutContent(item, entry.ContentVersion, entry.Content);
+        PutRepresentations(item, entry.RepresentationsVersion, entry.Representations, entry.HasExternal);
+        (item.CountersVersion, item.Counters) = (entry.CountersVersion, entry.Counters.ToCounters());
+        item.Version = Math.Max(item.Version, entry.Version);
+        Digest(entry.Id, before, item.Versions);
     }
 
-    private void Delete(ItemEntry entry, IndexedItem? item)
+    /// <summary>Nothing older comes any more.</summary>
+    public void EndLoad() => _deleted = null;
+
+    /// <summary>What a page of the stored index has to say of an item, or of its absence.</summary>
+    /// <param name="id">The item.</param>
+    /// <param name="version">A version above all that the item had if it is not there.</param>
+    public IndexEntry Entry(string id, long version) => Find(id) is not { } item
+        ? new(id, version, 0, default, 0, default, false, 0, default)
+        : new(
+            id, item.Version, item.ContentVersion, item.Content, item.RepresentationsVersion, item.Representations, item.HasExternal, item.CountersVersion, CountersState.Of(item.Counters));
+
+    /// <summary>Whether the content of an item lies there.</summary>
+    public bool HasContentAt(string id, Place place) => Find(id) is { } item && item.Content == place;
+
+    /// <summary>Whether the representations of an item lie there.</summary>
+    public bool HasRepresentationsAt(string id, Place place) => Find(id) is { } item && item.Representations == place;
+
+    /// <summary>Notes where the content of an item is read from now on, if it still is the one that lay at <paramref name="from"/>.</summary>
+    public void MoveContent(string id, Place from, Place to)
     {
-        _deleted[entry.Id] = Math.Max(entry.Version, _deleted.GetValueOrDefault(entry.Id));
-        if (item is null || item.Version > entry.Version)
+        if (Find(id) is { } item && item.Content == from)
+        {
+            PutContent(item, item.ContentVersion, to);
+        }
+    }
+
+    /// <summary>Notes where the representations of an item are read from now on, if they still are those that lay at <paramref name="from"/>.</summary>
+    public void MoveRepresentations(string id, Place from, Place to)
+    {
+        if (Find(id) is { } item && item.Representations == from)
+        {
+            PutRepresentations(item, item.RepresentationsVersion, to, item.HasExternal);
+        }
+    }
+
+    private IndexedItem FindOrAdd(string id) => Find(id) ?? (_items[id] = new());
+
+    private void PutContent(IndexedItem item, long version, Place place)
+    {
+        Forget(item.ContentVersion, item.Content);
+        (item.ContentVersion, item.Content) = (version, place);
+        _live[place.Segment] = LiveParts(place.Segment) + 1;
+    }
+
+    private void PutRepresentations(IndexedItem item, long version, Place place, bool hasExternal)
+    {
+        Forget(item.RepresentationsVersion, item.Representations);
+        (item.RepresentationsVersion, item.Representations, item.HasExternal) = (version, place, hasExternal);
+        _live[place.Segment] = LiveParts(place.Segment) + 1;
+    }
+
+    private void Delete(string id, long version)
+    {
+        _deleted?[id] = Math.Max(version, _deleted.GetValueOrDefault(id));
+
+        if (Find(id) is not { } item || item.Version > version)
         {
             return;
         }
 
-        _items.Remove(entry.Id);
-        Digest(entry.Id, item.Versions, default);
-        Forget(item.ContentVersion == 0 ? null : item.Content);
-        Forget(item.RepresentationsVersion == 0 ? null : item.Representations);
+        _items.Remove(id);
+        Digest(id, item.Versions, default);
+        Forget(item.ContentVersion, item.Content);
+        Forget(item.RepresentationsVersion, item.Representations);
+        _deletions.Enqueue((id, version));
+        if (_deletions.Count > MostDeletions)
+        {
+            _deletions.Dequeue();
+        }
+    }
+
+    private void Forget(long version, Place place)
+    {
+        if (version > 0 && --_live[place.Segment] == 0)
+        {
+            _live.Remove(place.Segment);
+        }
     }
 
     /// <summary>Replaces an item's versions in its digest; those of 0 = the item is not there.</summary>
@@ -158,19 +213,5 @@ internal sealed class ItemIndex
     {
         Span<byte> utf8 = stackalloc byte[EntityId.MaxBytes];
         return CatalogDigest.ShardOf(utf8[..Encoding.UTF8.GetBytes(id, utf8)]);
-    }
-
-    private void Move(Place? from, Place to)
-    {
-        Forget(from);
-        _live[to.Segment] = LiveParts(to.Segment) + 1;
-    }
-
-    private void Forget(Place? place)
-    {
-        if (place is { } known && --_live[known.Segment] == 0)
-        {
-            _live.Remove(known.Segment);
-        }
     }
 }

@@ -82,6 +82,9 @@ public sealed class RepresentationState
     [Id(2), Key(2)]
     public bool External { get; init; }
 
+    /// <summary>About how much memory it takes, in bytes.</summary>
+    internal int Size() => 60 + (4 * Values.Length);
+
     internal static RepresentationState Of(Representation representation) => new()
     {
         Bundle = representation.Bundle,
@@ -120,6 +123,8 @@ public sealed class UpsertMessage
     [Id(2)]
     public RepresentationState? Representation { get; init; }
 
+    internal long Size() => MessageSize.Of(Id) + Content.Size() + (Representation?.Size() ?? 0);
+
     internal static UpsertMessage Of(ItemUpsert upsert) => new()
     {
         Id = upsert.Id,
@@ -145,6 +150,8 @@ public sealed class RepresentationMessage
     /// <summary>See <see cref="RepresentationUpdate.IfVersion"/>.</summary>
     [Id(2)]
     public long? IfVersion { get; init; }
+
+    internal long Size() => MessageSize.Of(Id) + Representation.Size();
 
     internal static RepresentationMessage Of(RepresentationUpdate update) =>
         new() { Id = update.Id, Representation = RepresentationState.Of(update.Representation), IfVersion = update.IfVersion };
@@ -179,6 +186,8 @@ public sealed class ItemReading
     /// <summary>See <see cref="ItemRecord.RowVersion"/>.</summary>
     [Id(5)]
     public long RowVersion { get; init; }
+
+    internal long Size() => MessageSize.Of(Id) + Content.Size() + Representations.Sum(one => one.Size());
 
     internal static ItemReading Of(ItemRecord record) => new()
     {

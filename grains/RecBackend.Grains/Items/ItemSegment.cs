@@ -1,8 +1,9 @@
 using MessagePack;
+using RecBackend.Grains.Counting;
 
 namespace RecBackend.Grains.Items;
 
-/// <summary>What one write of a shard stores: the changes of all calls that shared it.</summary>
+/// <summary>What one write of a shard stores: the changes of all calls that shared it. Or what a merge keeps of many: contents or representations alone.</summary>
 [MessagePackObject]
 public sealed class ItemSegment
 {
@@ -10,13 +11,23 @@ public sealed class ItemSegment
     [Key(0)]
     public ItemEntry[] Entries { get; set; } = [];
 
-    /// <summary>The shard's header after this write if it changed, else null.</summary>
+    /// <summary>The shard's header after this write. Version 0.1 wrote it whole into the log; now it comes with the index.</summary>
     [Key(1)]
     public ShardHeader? Header { get; set; }
 
     /// <summary>The highest version that the shard had given away; of several headers that of the highest version is the truth.</summary>
     [Key(2)]
     public long Version { get; set; }
+
+    /// <summary>What was added to the ledger, or null.</summary>
+    [Key(3)]
+    public CountLedger? Counted { get; set; }
+
+    /// <summary>All trims if there is a new one, or null.</summary>
+    [Key(4)]
+    public RepresentationTrim[]? Trims { get; set; }
+
+    internal long Size() => 200 + Entries.Sum(entry => (long)entry.Size());
 }
 
 /// <summary>A change of an item. A part that is null did not change; of a part that several segments hold, the one with the highest version is the truth, whatever the order of the segments.</summary>
@@ -47,36 +58,5 @@ public sealed class ItemEntry
     [Key(5)]
     public CountersState? Counters { get; init; }
 
-    internal int Size() => 60 + (2 * Id.Length) + (Content?.Size() ?? 0) + (Representations?.Sum(one => 60 + (4 * one.Values.Length)) ?? 0);
+    internal int Size() => 60 + (2 * Id.Length) + (Content?.Size() ?? 0) + (Representations?.Sum(one => one.Size()) ?? 0);
 }
-
-/// <summary>Which segments make up a shard. What comes after <see cref="Tail"/> is found by reading on until there is no more, so that a write of the shard is the write of one segment.</summary>
-[MessagePackObject]
-public sealed class ItemShardManifest
-{
-    /// <summary>Number of shards that the cluster's items are spread over; a cluster with another number cannot read them.</summary>
-    [Key(0)]
-    public int Shards { get; set; }
-
-    /// <summary>Segments that others were merged into, by negative numbers.</summary>
-    [Key(1)]
-    public long[] Merged { get; set; } = [];
-
-    /// <summary>The first segment of the log that is not merged yet.</summary>
-    [Key(2)]
-    public long Tail { get; set; } = 1;
-
-    /// <summary>Number of the next merged segment.</summary>
-    [Key(3)]
-    public long NextMerged { get; set; } = 1;
-
-    /// <summary>Segments that no reader needs; deleted some time later.</summary>
-    [Key(4)]
-    public RetiredSegment[] Retired { get; set; } = [];
-}
-
-/// <summary>A segment that was merged into others.</summary>
-/// <param name="Segment">The segment: of the log, or a merged one if negative.</param>
-/// <param name="At">When, Unix milliseconds.</param>
-[MessagePackObject]
-public readonly record struct RetiredSegment([property: Key(0)] long Segment, [property: Key(1)] long At);

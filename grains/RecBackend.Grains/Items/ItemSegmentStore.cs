@@ -6,7 +6,7 @@ using RecBackend.Core.Storage;
 namespace RecBackend.Grains.Items;
 
 /// <summary>
-/// The segments of one shard in grain storage, each a state of its own. A segment is written once and never changed; that it must not exist before makes the write a fence: of two activations
+/// The blobs of one shard in grain storage, each a state of its own: the manifest, segments, and pages of the index. A segment or a page is written once and never changed; that it must not exist before makes the write a fence: of two activations
 /// that both believe to be the shard's writer, one fails.
 /// </summary>
 internal sealed class ItemSegmentStore(IGrainStorage storage, SegmentCache cache, int shard)
@@ -19,22 +19,16 @@ internal sealed class ItemSegmentStore(IGrainStorage storage, SegmentCache cache
 
     private GrainId ManifestId => GrainId.Create("itemshard", $"{shard}");
 
-    /// <summary>Reads which segments there are.</summary>
-    public async Task ReadManifestAsync()
+    /// <summary>Reads which blobs there are.</summary>
+    public async Task ReadManifestAsync(CancellationToken cancellation)
     {
-        var read = new GrainState<ItemShardManifest>(new());
-        await OrFaultAsync(storage.ReadStateAsync(StateName, ManifestId, read));
+        var read = await ReadAsync<ItemShardManifest>(ManifestId, cancellation);
         read.State ??= new();
         _manifest = read;
     }
 
     /// <summary>Whether the manifest is still the one that was read or written last.</summary>
-    public async Task<bool> IsManifestCurrentAsync()
-    {
-        var read = new GrainState<ItemShardManifest>(new());
-        await OrFaultAsync(storage.ReadStateAsync(StateName, ManifestId, read));
-        return read.ETag == _manifest.ETag;
-    }
+    public async Task<bool> IsManifestCurrentAsync() => (await ReadAsync<ItemShardManifest>(ManifestId, default)).ETag == _manifest.ETag;
 
     /// <summary>Replaces the manifest.</summary>
     /// <exception cref="InconsistentStateException">Another activation did.</exception>
@@ -46,53 +40,83 @@ internal sealed class ItemSegmentStore(IGrainStorage storage, SegmentCache cache
     }
 
     /// <summary>Reads a segment; null if there is none of this number.</summary>
-    public async ValueTask<ItemSegment?> ReadAsync(long segment)
+    /// <param name="segment">Its number.</param>
+    /// <param name="keep">Whether it is likely to be read again.</param>
+    /// <param name="cancellation">Gives up.</param>
+    public async ValueTask<ItemSegment?> ReadAsync(long segment, bool keep = true, CancellationToken cancellation = default)
     {
         if (cache.Find(shard, segment) is { } known)
         {
             return known;
         }
 
-        var read = new GrainState<ItemSegment>(new());
-        await OrFaultAsync(storage.ReadStateAsync(StateName, SegmentId(segment), read));
+        var read = await ReadAsync<ItemSegment>(BlobId(segment), cancellation);
         if (!read.RecordExists || read.State is null)
         {
             return null;
         }
 
-        cache.Keep(shard, segment, read.State);
+        if (keep)
+        {
+            cache.Keep(shard, segment, read.State);
+        }
+
         return read.State;
     }
 
     /// <summary>Writes a new segment.</summary>
-    /// <exception cref="InconsistentStateException">There is one of this number.</exception>
+    /// <exception cref="InconsistentStateException">There is a blob of this number.</exception>
     public async Task WriteAsync(long segment, ItemSegment content)
     {
-        await storage.WriteStateAsync(StateName, SegmentId(segment), new GrainState<ItemSegment>(content));
+        await storage.WriteStateAsync(StateName, BlobId(segment), new GrainState<ItemSegment>(content));
         cache.Keep(shard, segment, content);
     }
 
-    public async Task DeleteAsync(long segment)
+    /// <summary>Reads a page of the index; null if there is none of this number.</summary>
+    public async Task<IndexPage?> ReadPageAsync(long page, CancellationToken cancellation)
     {
-        cache.Drop(shard, segment);
-        var state = new GrainState<ItemSegment>(new());
-        await storage.ReadStateAsync(StateName, SegmentId(segment), state);
-        if (state.RecordExists)
-        {
-            await storage.ClearStateAsync(StateName, SegmentId(segment), state);
-        }
+        var read = await ReadAsync<IndexPage>(BlobId(page), cancellation);
+        return read.RecordExists ? read.State : null;
     }
 
-    /// <summary>What a storage throws cannot be sent to other silos.</summary>
-    private async Task OrFaultAsync(Task reading)
+    /// <summary>Writes a new page of the index.</summary>
+    /// <exception cref="InconsistentStateException">There is a blob of this number.</exception>
+    public Task WritePageAsync(long page, IndexPage content) => storage.WriteStateAsync(StateName, BlobId(page), new GrainState<IndexPage>(content));
+
+    /// <summary>Deletes a segment or a page, if it is there.</summary>
+    public async Task DeleteAsync(long number)
     {
         try
         {
-            await reading;
+            // Whatever it holds: it was written once.
+            await storage.ClearStateAsync(StateName, BlobId(number), new GrainState<ItemSegment>(new(), "*") { RecordExists = true });
+        }
+        catch (InconsistentStateException)
+        {
+            // It is not there.
+        }
+    }
+
+    /// <summary>Lets go of a segment that nobody will read.</summary>
+    public void Release(long segment) => cache.Drop(shard, segment);
+
+    /// <summary>What a storage throws cannot be sent to other silos.</summary>
+    private async Task<GrainState<TState>> ReadAsync<TState>(GrainId id, CancellationToken cancellation)
+        where TState : new()
+    {
+        var read = new GrainState<TState>(new());
+        try
+        {
+            await storage.ReadStateAsync(StateName, id, read, cancellation).WaitAsync(cancellation);
+            return read;
+        }
+        catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
+        {
+            throw;
         }
         catch (MessagePackSerializationException error)
         {
-            throw new StorageException(StorageException.Unreadable, $"A segment of shard {shard} of the items cannot be understood: {error.GetBaseException().Message}", error);
+            throw new StorageException(StorageException.Unreadable, $"A blob of shard {shard} of the items cannot be understood: {error.GetBaseException().Message}", error);
         }
         catch (Exception error)
         {
@@ -100,8 +124,8 @@ internal sealed class ItemSegmentStore(IGrainStorage storage, SegmentCache cache
         }
     }
 
-    private GrainId SegmentId(long segment) =>
-        segment > 0 ? GrainId.Create("itemlog", $"{shard}-{segment}") : GrainId.Create("itemmerged", $"{shard}-{-segment}");
+    private GrainId BlobId(long number) =>
+        number > 0 ? GrainId.Create("itemlog", $"{shard}-{number}") : GrainId.Create("itemmerged", $"{shard}-{-number}");
 }
 
 /// <summary>The segments that this silo's shards read last, in bounded memory.</summary>
@@ -112,7 +136,7 @@ internal sealed class SegmentCache(long bytes) : IDisposable
     public ItemSegment? Find(int shard, long segment) => _cache.Get<ItemSegment>((shard, segment));
 
     public void Keep(int shard, long segment, ItemSegment content) =>
-        _cache.Set((shard, segment), content, new MemoryCacheEntryOptions { Size = 200 + content.Entries.Sum(entry => (long)entry.Size()) });
+        _cache.Set((shard, segment), content, new MemoryCacheEntryOptions { Size = content.Size() });
 
     public void Drop(int shard, long segment) => _cache.Remove((shard, segment));
 

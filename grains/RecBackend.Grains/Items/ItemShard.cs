@@ -1,4 +1,3 @@
-using RecBackend.Core.Catalog;
 using RecBackend.Core.Items;
 using RecBackend.Core.Storage;
 using RecBackend.Grains.Counting;
@@ -9,110 +8,78 @@ namespace RecBackend.Grains.Items;
 /// The items of one shard: an index in memory over segments in storage. Writes that come while a segment is written share the next one; a segment that is stored is applied to the index and told,
 /// so nothing is ever seen that is not durable, and a write that fails has nothing to undo. For one thread of control, which may interleave at awaits.
 /// </summary>
-internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<ItemChange>, Task> tell, TimeProvider clock)
+internal sealed class ItemShard(ItemSegmentStore store, ShardTurns turns, Func<IReadOnlyList<ItemChange>, Task> tell, TimeProvider clock) : IAsyncDisposable
 {
     /// <summary>A write that has so many bytes leaves what waits to the next.</summary>
-    private const int SegmentBytes = 4 << 20;
+    public const int SegmentBytes = 4 << 20;
 
-    /// <summary>Segments that a load reads at once.</summary>
-    private const int ReadAhead = 8;
-
-    /// <summary>Log segments after which they are merged: what a restart has to read one by one.</summary>
+    /// <summary>Segments of the log after which they are merged, or their bytes: what a load has to read beside the index.</summary>
     private const int MergeAfter = 64;
+    private const long MergeAfterBytes = 16 * SegmentBytes;
 
-    /// <summary>
-    /// How long a merged segment stays. Its name is a fence: an activation that was replaced without knowing it would write a segment of the same number, and must find that there is one.
-    /// An hour is far above the time after which a silo that lost its cluster ends itself.
-    /// </summary>
-    private static readonly TimeSpan RetiredFor = TimeSpan.FromHours(1);
-
-    private readonly ItemIndex _index = new();
-    private readonly Queue<Waiting> _waiting = new();
-    private readonly Dictionary<long, int> _parts = [];
-    private ShardHeader _header = new();
-    private long _headerVersion = -1;
-    private long _version;
-    private long _next;
+    private readonly ShardContents _contents = new();
+    private readonly Queue<WaitingCall> _waiting = new();
+    private readonly CancellationTokenSource _closing = new();
     private DateTimeOffset _fenced;
     private bool _writing;
-    private Task _merging = Task.CompletedTask;
 
     /// <summary>Why nothing more can be written, or null. The shard must then be loaded anew.</summary>
     public StorageException? Failure { get; private set; }
 
-    public int Count => _index.Count;
+    /// <summary>The merge that is under way, if there is one.</summary>
+    public Task Merging { get; private set; } = Task.CompletedTask;
 
-    public IEnumerable<string> Ids => _index.Items.OrderBy(item => item.Value.Content.Segment).ThenBy(item => item.Value.Content.Entry).Select(item => item.Key);
-
-    /// <summary>Reads all segments.</summary>
-    /// <param name="shards">Number of shards of this cluster.</param>
-    /// <exception cref="StorageException">They were written by a cluster with another number of shards.</exception>
-    public async Task LoadAsync(int shards)
-    {
-        _fenced = clock.GetUtcNow();
-        await segments.ReadManifestAsync();
-        if (segments.Manifest.Shards == 0)
-        {
-            await segments.WriteManifestAsync(new() { Shards = shards });
-        }
-        else if (segments.Manifest.Shards != shards)
-        {
-            throw new StorageException(
-                StorageException.Unreadable, $"The stored items are spread over {segments.Manifest.Shards} shards and this silo is set to {shards}; set it to {segments.Manifest.Shards}.");
-        }
-
-        foreach (var page in segments.Manifest.Merged.Chunk(ReadAhead))
-        {
-            foreach (var (number, segment) in page.Zip(await ReadSegmentsAsync(page)))
-            {
-                Apply(number, segment ?? throw new StorageException(StorageException.Unreadable, $"The merged segment {-number} of a shard of items is missing."));
-            }
-        }
-
-        // The log ends where a segment is missing.
-        for (_next = segments.Manifest.Tail; ;)
-        {
-            foreach (var segment in await ReadSegmentsAsync([.. Enumerable.Range(0, ReadAhead).Select(ahead => _next + ahead)]))
-            {
-                if (segment is null)
-                {
-                    return;
-                }
-
-                Apply(_next++, segment);
-            }
-        }
-    }
-
-    private Task<ItemSegment?[]> ReadSegmentsAsync(long[] numbers) => Task.WhenAll(numbers.Select(number => segments.ReadAsync(number).AsTask()));
-
-    /// <summary>See <see cref="ItemIndex.Digests"/>.</summary>
-    public IReadOnlyList<CatalogDigest> Digests => _index.Digests;
-
-    /// <summary>See <see cref="ItemIndex.VersionsOf"/>.</summary>
-    public IEnumerable<KeyValuePair<string, ItemVersions>> VersionsOf(int digest) => _index.VersionsOf(digest);
+    public int Count => _contents.Index.Count;
 
     /// <summary>The highest version that was given away.</summary>
-    public long Version => _version;
+    public long Version => _contents.Version;
 
-    /// <summary>See <see cref="ItemIndex.ChangedSince"/>.</summary>
-    public IEnumerable<KeyValuePair<string, ItemVersions>> ChangedSince(long version) => _index.ChangedSince(version);
+    /// <summary>What is where, by ID.</summary>
+    public ItemIndex Index => _contents.Index;
 
-    /// <summary>See <see cref="ItemIndex.DeletedSince"/>.</summary>
-    public IEnumerable<KeyValuePair<string, long>> DeletedSince(long version) => _index.DeletedSince(version);
-
-    public bool Exists(string id) => _index.Find(id) is not null;
-
-    /// <summary>The items of these IDs; null where there is none.</summary>
-    public async Task<ItemState?[]> ReadAsync(IReadOnlyList<string> ids)
+    /// <summary>Reads the index and the log after it.</summary>
+    /// <param name="shards">Number of shards of this cluster.</param>
+    /// <param name="cancellation">Gives up.</param>
+    /// <exception cref="StorageException">They were written by a cluster with another number of shards, or cannot be read.</exception>
+    public async Task LoadAsync(int shards, CancellationToken cancellation = default)
     {
-        var states = new ItemState?[ids.Count];
-        for (var i = 0; i < states.Length; i++)
+        _fenced = clock.GetUtcNow();
+        await new ShardLoad(store, _contents, turns).RunAsync(shards, cancellation);
+
+        // What version 0.1 has stored has no index: the next load should find one.
+        StartMergeIf(store.Manifest.Merged.Length > 0 || IsMergeDue);
+    }
+
+    public bool Exists(string id) => _contents.Index.Find(id) is not null;
+
+    /// <summary>The item of this ID, or null.</summary>
+    /// <param name="id">The item.</param>
+    /// <param name="content">Whether its content is wanted, which takes a read more; else it is empty.</param>
+    public async ValueTask<ItemState?> ReadAsync(string id, bool content = true)
+    {
+        var missing = default(Place);
+        while (_contents.Index.Find(id) is { } item)
         {
-            states[i] = await ReadAsync(ids[i]);
+            var (versions, contentVersion, counters) = (item.Versions, item.ContentVersion, item.Counters);
+            var (contentAt, representationsAt, representationsVersion) = (item.Content, item.Representations, item.RepresentationsVersion);
+            var (contents, representations) = (content ? await EntryAsync(id, contentAt) : null, await EntryAsync(id, representationsAt));
+            if (representations?.Representations is { } stored && (contents?.Content is not null || !content))
+            {
+                var kept = _contents.Header.Kept(stored, representationsVersion).Select(one => one.ToRepresentation());
+                return new(new(id, versions.Item, contents?.Content?.ToContent() ?? new(), counters, [.. kept]) { RowVersion = versions.Row }, contentVersion);
+            }
+
+            // Merged into another segment, or written anew, meanwhile: the index knows. Else another activation has taken over, and deleted what it merged.
+            var lost = representations?.Representations is null ? representationsAt : contentAt;
+            if (lost == missing)
+            {
+                throw Failure ??= new(StorageException.Unavailable, $"The segment {lost.Segment} of a shard of the items is gone.");
+            }
+
+            missing = lost;
         }
 
-        return states;
+        return null;
     }
 
     public Task<long[]> UpsertAsync(IReadOnlyList<ItemUpsert> upserts) => WriteAsync(async group =>
@@ -144,64 +111,35 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
         return applied;
     });
 
-    public Task<bool[]> DeleteAsync(IReadOnlyList<string> ids) => WriteAsync(group =>
-    {
-        var deleted = new bool[ids.Count];
-        for (var i = 0; i < deleted.Length; i++)
-        {
-            deleted[i] = group.Delete(ids[i]);
-        }
-
-        return Task.FromResult(deleted);
-    });
+    public Task<bool[]> DeleteAsync(IReadOnlyList<string> ids) => WriteAsync(group => Task.FromResult(ids.Select(group.Delete).ToArray()));
 
     public Task<bool> TrimAsync(string[] keep) => WriteAsync(group =>
     {
-        var last = group.Header.Trims.LastOrDefault();
-        if (last is null || !last.Keep.ToHashSet(StringComparer.Ordinal).SetEquals(keep))
-        {
-            group.ChangeHeader().Trims = [.. group.Header.Trims, new(group.NextVersion(), keep)];
-        }
-
+        group.Trim(keep);
         return Task.FromResult(true);
     });
 
     /// <summary>Adds a batch of counts; false if it must come alone.</summary>
-    public Task<bool> CountAsync(CountBatch batch, IReadOnlyList<ItemCount> counts, IReadOnlyList<string> leftOut) => WriteAsync(group =>
+    public Task<bool> CountAsync(CountBatch batch, IReadOnlyList<ItemCount> counts, IReadOnlyList<string> leftOut) => WriteAsync(group => Task.FromResult(group.Count(batch, counts, leftOut)));
+
+    /// <summary>Adds one user's part of a batch; false if it was counted before.</summary>
+    public Task<bool> CountAloneAsync(UserOfBatch part, IReadOnlyList<ItemCount> counts) => WriteAsync(group => Task.FromResult(group.CountAlone(part, counts)));
+
+    /// <summary>Ends a merge that is under way. Nothing may be written after it. May be called more than once.</summary>
+    public async ValueTask DisposeAsync()
     {
-        var decision = group.Header.Ledger.Decide(batch);
-        if (decision == CountDecision.Count)
-        {
-            group.ChangeHeader().Ledger.Note(batch, leftOut);
-            group.Count(counts);
-        }
+        await _closing.CancelAsync();
+        await Merging;
+    }
 
-        return Task.FromResult(decision != CountDecision.Refuse);
-    });
-
-    /// <summary>Adds one user's part of a batch.</summary>
-    public Task<bool> CountAloneAsync(UserOfBatch part, IReadOnlyList<ItemCount> counts) => WriteAsync(group =>
-    {
-        if (group.Header.Ledger.DecideAlone(part) == CountDecision.Count)
-        {
-            group.ChangeHeader().Ledger.NoteAlone(part);
-            group.Count(counts);
-        }
-
-        return Task.FromResult(true);
-    });
-
-    /// <summary>Waits for a merge that is under way.</summary>
-    public Task CloseAsync() => _merging;
-
-    private async Task<TResult> WriteAsync<TResult>(Func<Group, Task<TResult>> decide)
+    private async Task<TResult> WriteAsync<TResult>(Func<WriteGroup, Task<TResult>> decide)
     {
         if (Failure is not null)
         {
             throw Failure;
         }
 
-        var waiting = new Waiting<TResult>(decide);
+        var waiting = new WaitingCall<TResult>(decide);
         _waiting.Enqueue(waiting);
         if (!_writing)
         {
@@ -222,11 +160,11 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
         return await waiting.Result;
     }
 
-    /// <summary>Decides what waits, stores it in one segment, and answers. Never throws: whoever waits gets the error.</summary>
+    /// <summary>Decides what waits, stores it in one segment, and sees to it that it is answered. Never throws: whoever waits gets the error.</summary>
     private async Task WriteGroupAsync()
     {
-        var group = new Group(this);
-        var decided = new List<Waiting>();
+        var group = new WriteGroup(_contents, id => ReadAsync(id));
+        var decided = new List<WaitingCall>();
         try
         {
             await RenewFenceAsync();
@@ -238,15 +176,10 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
 
             if (group.ToSegment() is { } segment)
             {
-                await segments.WriteAsync(_next, segment);
-                Apply(_next++, segment);
+                await store.WriteAsync(_contents.Next, segment);
+                _contents.ApplyLog(segment);
                 _fenced = clock.GetUtcNow();
-                _version = Math.Max(_version, group.Version);
-                await tell(group.Changes);
             }
-
-            decided.ForEach(waiting => waiting.Answer());
-            StartMergeIfDue();
         }
         catch (Exception error)
         {
@@ -259,18 +192,40 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
             }
 
             decided.ForEach(waiting => waiting.Fail(Failure));
+            return;
         }
+
+        _ = AnswerAsync(decided, group.Changes);
+        StartMergeIf(IsMergeDue);
+    }
+
+    /// <summary>Tells what is durable, then answers. The next group does not wait for it: a silo that is slow to listen costs its callers time, but not the shard.</summary>
+    private async Task AnswerAsync(List<WaitingCall> decided, List<ItemChange> changes)
+    {
+        try
+        {
+            if (changes.Count > 0)
+            {
+                await tell(changes);
+            }
+        }
+        catch (Exception)
+        {
+            // Delivery is not relied on, and what is durable must not be answered by an error.
+        }
+
+        decided.ForEach(waiting => waiting.Answer());
     }
 
     /// <summary>A shard that wrote nothing for long may have been replaced, and the segments that would tell it may be gone: it looks whether its log is still the one that it read.</summary>
     private async Task RenewFenceAsync()
     {
-        if (clock.GetUtcNow() - _fenced < RetiredFor / 2)
+        if (clock.GetUtcNow() - _fenced < ShardMerge.RetiredFor / 2)
         {
             return;
         }
 
-        if (!await segments.IsManifestCurrentAsync())
+        if (!await store.IsManifestCurrentAsync())
         {
             throw new StorageException(StorageException.Unavailable, "Another silo has taken over this shard of the items. Nothing was stored; it is safe to send the call again.");
         }
@@ -278,264 +233,34 @@ internal sealed class ItemShard(ItemSegmentStore segments, Func<IReadOnlyList<It
         _fenced = clock.GetUtcNow();
     }
 
-    private void Apply(long number, ItemSegment segment)
-    {
-        for (var i = 0; i < segment.Entries.Length; i++)
-        {
-            _index.Apply(segment.Entries[i], new(number, i));
-        }
+    private async ValueTask<ItemEntry?> EntryAsync(string id, Place place) =>
+        await store.ReadAsync(place.Segment) is { } segment && segment.Entries[place.Entry] is var entry && entry.Id == id ? entry : null;
 
-        _parts[number] = Math.Max(1, _index.LiveParts(number));
-        _version = Math.Max(_version, segment.Version);
-        if (segment.Header is { } header && segment.Version > _headerVersion)
+    private bool IsMergeDue => _contents.Next - store.Manifest.Tail >= MergeAfter || _contents.LogBytes >= MergeAfterBytes;
+
+    private void StartMergeIf(bool due)
+    {
+        if (due && Merging.IsCompleted && Failure is null)
         {
-            (_header, _headerVersion) = (header, segment.Version);
+            Merging = MergeAsync();
         }
     }
 
-    private async ValueTask<ItemState?> ReadAsync(string id)
-    {
-        while (_index.Find(id) is { } item)
-        {
-            var (versions, contentVersion, counters) = (item.Versions, item.ContentVersion, item.Counters);
-            var representationsVersion = item.RepresentationsVersion;
-            var content = await EntryAsync(item.Content);
-            var representations = await EntryAsync(item.Representations);
-            if (content?.Content is null || representations?.Representations is null)
-            {
-                // Merged into another segment, or written anew, meanwhile: the index knows.
-                continue;
-            }
-
-            var kept = _header.Kept(representations.Representations, representationsVersion).Select(one => one.ToRepresentation());
-            return new(new(id, versions.Item, content.Content.ToContent(), counters, [.. kept]) { RowVersion = versions.Row }, contentVersion);
-        }
-
-        return null;
-
-        async ValueTask<ItemEntry?> EntryAsync(Place place) =>
-            await segments.ReadAsync(place.Segment) is { } segment && segment.Entries[place.Entry] is var entry && entry.Id == id ? entry : null;
-    }
-
-    private void StartMergeIfDue()
-    {
-        if (_next - segments.Manifest.Tail >= MergeAfter && _merging.IsCompleted)
-        {
-            _merging = MergeAsync();
-        }
-    }
-
-    /// <summary>
-    /// Rewrites the log so far, and merged segments of which half is dead, as few segments that hold what lives. Goes on beside writes: what becomes dead meanwhile is carried along and loses by
-    /// its version.
-    /// </summary>
     private async Task MergeAsync()
     {
         try
         {
-            var manifest = segments.Manifest;
-            var end = _next;
-            long[] stale = [.. manifest.Merged.Where(merged => 2 * _index.LiveParts(merged) < _parts.GetValueOrDefault(merged))];
-            List<long> sources = [.. stale];
-            for (var log = manifest.Tail; log < end; log++)
-            {
-                sources.Add(log);
-            }
-
-            var (merged, nextMerged) = await RewriteAsync(sources, manifest.NextMerged);
-            var now = clock.GetUtcNow();
-            var expired = (now - RetiredFor).ToUnixTimeMilliseconds();
-            await segments.WriteManifestAsync(new()
-            {
-                Shards = manifest.Shards,
-                Merged = [.. manifest.Merged.Except(stale), .. merged.Select(one => one.Number)],
-                Tail = end,
-                NextMerged = nextMerged,
-                Retired =
-                [
-                    .. manifest.Retired.Where(retired => retired.At >= expired),
-                    .. sources.Select(source => new RetiredSegment(source, now.ToUnixTimeMilliseconds())),
-                ],
-            });
-
-            foreach (var (number, segment) in merged)
-            {
-                Apply(number, segment);
-            }
-
-            foreach (var retired in manifest.Retired.Where(retired => retired.At < expired))
-            {
-                await segments.DeleteAsync(retired.Segment);
-            }
+            using var turn = await turns.MergeAsync(_closing.Token);
+            await new ShardMerge(store, _contents, clock).RunAsync(_closing.Token);
+        }
+        catch (OperationCanceledException) when (_closing.IsCancellationRequested)
+        {
+            // What it wrote is found, and deleted, by the next one.
         }
         catch (Exception error)
         {
             // Nothing is lost: the sources are as they were. But an activation that cannot write its manifest may not be the writer any more.
             Failure ??= new StorageException(StorageException.Unavailable, $"The log of a shard of items could not be merged: {error.Message}", error);
         }
-    }
-
-    private async Task<(List<(long Number, ItemSegment Segment)> Merged, long NextMerged)> RewriteAsync(IReadOnlyList<long> sources, long nextMerged)
-    {
-        var merged = new List<(long, ItemSegment)>();
-        var entries = new List<ItemEntry>();
-        var bytes = 0;
-        foreach (var source in sources)
-        {
-            var segment = await segments.ReadAsync(source) ?? throw new StorageException(StorageException.Unreadable, $"The segment {source} of a shard of items is missing.");
-            foreach (var entry in segment.Entries)
-            {
-                if (_index.Live(entry) is { } live)
-                {
-                    entries.Add(live);
-                    bytes += live.Size();
-                }
-
-                if (bytes >= SegmentBytes)
-                {
-                    await WriteAsync(header: false);
-                }
-            }
-        }
-
-        // The last one carries the header, of which the sources may have held the only copy.
-        await WriteAsync(header: true);
-        return (merged, nextMerged);
-
-        async Task WriteAsync(bool header)
-        {
-            // The version too: the sources may have held the highest, and a version must never be given twice.
-            var segment = new ItemSegment { Entries = [.. entries], Header = header ? _header : null, Version = _version };
-
-            // A merge that was cut off may have left a segment of this number that nobody reads.
-            while (await segments.ReadAsync(-nextMerged) is not null)
-            {
-                nextMerged++;
-            }
-
-            await segments.WriteAsync(-nextMerged, segment);
-            merged.Add((-nextMerged, segment));
-            nextMerged++;
-            entries.Clear();
-            bytes = 0;
-        }
-    }
-
-    /// <summary>The changes that share a segment, each seeing those before it.</summary>
-    private sealed class Group(ItemShard shard)
-    {
-        private readonly Dictionary<string, ItemState?> _working = new(StringComparer.Ordinal);
-        private readonly Dictionary<string, ItemCounters> _counters = new(StringComparer.Ordinal);
-        private readonly List<ItemEntry> _entries = [];
-        private ShardHeader? _header;
-
-        public long Version { get; private set; } = shard._version;
-
-        public int Bytes { get; private set; }
-
-        public List<ItemChange> Changes { get; } = [];
-
-        public ShardHeader Header => _header ?? shard._header;
-
-        public long NextVersion() => ++Version;
-
-        public ShardHeader ChangeHeader() => _header ??= shard._header.Copy();
-
-        public async ValueTask<ItemState?> FindAsync(string id) =>
-            (_working.TryGetValue(id, out var state) ? state : await shard.ReadAsync(id)) is { } found ? WithCounters(found) : null;
-
-        /// <summary>The item with as much as an upsert keeps of it: counters, and representations only if one came from outside. A load that replaces a million items need not read them.</summary>
-        public ValueTask<ItemState?> FindForUpsertAsync(string id) =>
-            _working.ContainsKey(id) || shard._index.Find(id) is not { HasExternal: false } item
-                ? FindAsync(id)
-                : new(WithCounters(new(new(id, item.Version, new ItemContent(), item.Counters, []), item.ContentVersion)));
-
-        public void Put(ItemState after, bool content, bool counters, ItemChangeKind kind)
-        {
-            var record = after.Record;
-            _working[record.Id] = after;
-            Add(new()
-            {
-                Id = record.Id,
-                Version = record.Version,
-                Content = content ? ContentState.Of(record.Content) : null,
-                Representations = [.. record.Representations.Select(RepresentationState.Of)],
-                Counters = counters ? CountersState.Of(record.Counters) : null,
-            });
-            Changes.Add(new(record.Id, record.Version, kind, record, record.Counters));
-        }
-
-        public bool Delete(string id)
-        {
-            if (!Exists(id))
-            {
-                return false;
-            }
-
-            _working[id] = null;
-            _counters.Remove(id);
-            var version = NextVersion();
-            Add(new() { Id = id, Version = version, Deleted = true });
-            Changes.Add(new(id, version, ItemChangeKind.Deleted, null, ItemCounters.None));
-            return true;
-        }
-
-        public void Count(IReadOnlyList<ItemCount> counts)
-        {
-            foreach (var count in counts)
-            {
-                if (Exists(count.Item))
-                {
-                    var counters = CountersOf(count.Item).Plus(new(count.Impressions, count.Clicks, count.FirstSeen));
-                    var version = NextVersion();
-                    _counters[count.Item] = counters;
-                    Add(new() { Id = count.Item, Version = version, Counters = CountersState.Of(counters) });
-                    Changes.Add(new(count.Item, version, ItemChangeKind.Counted, null, counters));
-                }
-            }
-        }
-
-        public ItemSegment? ToSegment() =>
-            _entries.Count == 0 && _header is null ? null : new() { Entries = [.. _entries], Header = _header, Version = _header is null ? Version : NextVersion() };
-
-        private ItemCounters CountersOf(string id) =>
-            _counters.TryGetValue(id, out var counted) ? counted
-            : _working.TryGetValue(id, out var state) ? state!.Record.Counters
-            : shard._index.Find(id)!.Counters;
-
-        private ItemState WithCounters(ItemState state) =>
-            _counters.TryGetValue(state.Record.Id, out var counted) ? state with { Record = state.Record with { Counters = counted } } : state;
-
-        private bool Exists(string id) => _working.TryGetValue(id, out var state) ? state is not null : shard.Exists(id);
-
-        private void Add(ItemEntry entry)
-        {
-            _entries.Add(entry);
-            Bytes += entry.Size();
-        }
-    }
-
-    /// <summary>A call that waits for its segment.</summary>
-    private abstract class Waiting
-    {
-        public abstract Task DecideAsync(Group group);
-
-        public abstract void Answer();
-
-        public abstract void Fail(StorageException failure);
-    }
-
-    private sealed class Waiting<TResult>(Func<Group, Task<TResult>> decide) : Waiting
-    {
-        private readonly TaskCompletionSource<TResult> _result = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        private TResult _decided = default!;
-
-        public Task<TResult> Result => _result.Task;
-
-        public override async Task DecideAsync(Group group) => _decided = await decide(group);
-
-        public override void Answer() => _result.TrySetResult(_decided);
-
-        public override void Fail(StorageException failure) => _result.TrySetException(failure);
     }
 }

@@ -10,58 +10,75 @@ namespace RecBackend.Grains.Items;
 
 /// <inheritdoc cref="IItemShardGrain"/>
 [Reentrant, OnEntitySilos]
-internal sealed class ItemShardGrain : Grain, IItemShardGrain
+internal sealed class ItemShardGrain : Grain, IItemShardGrain, IAsyncDisposable
 {
     private readonly ItemShard _shard;
     private readonly int _shards;
 
     public ItemShardGrain(
-        [FromKeyedServices(GrainStorageName.Value)] IGrainStorage storage, SegmentCache cache, IItemChangeSink changes, EngineClock clock)
+        [FromKeyedServices(GrainStorageName.Value)] IGrainStorage storage, SegmentCache cache, ShardTurns turns, IItemChangeSink changes, EngineClock clock)
     {
         (var shard, _shards) = ItemShards.Parse(this.GetPrimaryKeyLong());
-        _shard = new(new(storage, cache, shard), changes.TellAsync, clock.Time);
+        _shard = new(new(storage, cache, shard), turns, changes.TellAsync, clock.Time);
     }
 
-    public override Task OnActivateAsync(CancellationToken cancellationToken) => _shard.LoadAsync(_shards);
+    public override Task OnActivateAsync(CancellationToken cancellationToken) => _shard.LoadAsync(_shards, cancellationToken);
 
-    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken) => _shard.CloseAsync();
+    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken) => DisposeAsync().AsTask();
 
-    public async Task<ItemReading?[]> GetAsync(string[] ids) => [.. (await _shard.ReadAsync(ids)).Select(state => state is null ? null : ItemReading.Of(state.Record))];
+    public ValueTask DisposeAsync() => _shard.DisposeAsync();
+
+    public Task<ItemReading?[]> GetAsync(string[] ids) => ReadAsync(ids, content: true);
+
+    public Task<ItemReading?[]> ReadAsync(string[] ids, bool content) => OrEndAsync(ReadUpToAsync(ids, content));
 
     public Task<bool[]> ExistAsync(string[] ids) => Task.FromResult(Array.ConvertAll(ids, _shard.Exists));
 
-    public Task<long[]> UpsertAsync(Immutable<UpsertMessage[]> upserts) => WriteAsync(_shard.UpsertAsync([.. upserts.Value.Select(one => one.ToUpsert())]));
+    public Task<long[]> UpsertAsync(Immutable<UpsertMessage[]> upserts) => OrEndAsync(_shard.UpsertAsync([.. upserts.Value.Select(one => one.ToUpsert())]));
 
     public Task<bool[]> SetRepresentationsAsync(Immutable<RepresentationMessage[]> updates) =>
-        WriteAsync(_shard.SetRepresentationsAsync([.. updates.Value.Select(one => one.ToUpdate())]));
+        OrEndAsync(_shard.SetRepresentationsAsync([.. updates.Value.Select(one => one.ToUpdate())]));
 
-    public Task<bool[]> DeleteAsync(string[] ids) => WriteAsync(_shard.DeleteAsync(ids));
+    public Task<bool[]> DeleteAsync(string[] ids) => OrEndAsync(_shard.DeleteAsync(ids));
 
-    public Task TrimAsync(string[] keep) => WriteAsync(_shard.TrimAsync(keep));
+    public Task TrimAsync(string[] keep) => OrEndAsync(_shard.TrimAsync(keep));
 
-    public Task<bool> CountAsync(CountBatch batch, Immutable<ItemCount[]> counts, string[] leftOut) => WriteAsync(_shard.CountAsync(batch, counts.Value, leftOut));
+    public Task<bool> CountAsync(CountBatch batch, Immutable<ItemCount[]> counts, string[] leftOut) => OrEndAsync(_shard.CountAsync(batch, counts.Value, leftOut));
 
-    public Task CountAloneAsync(UserOfBatch part, Immutable<ItemCount[]> counts) => WriteAsync(_shard.CountAloneAsync(part, counts.Value));
+    public Task<bool> CountAloneAsync(UserOfBatch part, Immutable<ItemCount[]> counts) => OrEndAsync(_shard.CountAloneAsync(part, counts.Value));
 
-    public Task<string[]> IdsAsync() => Task.FromResult(_shard.Ids.ToArray());
+    public Task<ShardIds> IdsAsync(int from) => Task.FromResult(ShardIds.Of(_shard.Index.Items, from));
 
     public Task<ShardState> CompareAsync(long? since) => Task.FromResult(new ShardState
     {
-        Digests = [.. _shard.Digests.Index().Where(one => one.Item.Count > 0).Select(one => new ShardDigest(one.Index, one.Item.Count, one.Item.Hash))],
-        Changed = ShardVersions.Of(since is { } version ? _shard.ChangedSince(version) : [], _shard.Version),
-        Deleted = since is { } after ? [.. _shard.DeletedSince(after).Select(deletion => deletion.Key)] : [],
+        Digests = [.. _shard.Index.Digests.Index().Where(one => one.Item.Count > 0).Select(one => new ShardDigest(one.Index, one.Item.Count, one.Item.Hash))],
+        Changed = ShardVersions.Of(since is { } version ? _shard.Index.ChangedSince(version) : [], _shard.Version),
+        Deleted = since is { } after ? [.. _shard.Index.DeletedSince(after)] : [],
     });
 
-    public Task<ShardVersions> VersionsAsync(int digest) => Task.FromResult(ShardVersions.Of(_shard.VersionsOf(digest), _shard.Version));
+    public Task<ShardVersions> VersionsAsync(int digest) => Task.FromResult(ShardVersions.Of(_shard.Index.VersionsOf(digest), _shard.Version));
 
     public Task<long> CountItemsAsync() => Task.FromResult((long)_shard.Count);
 
+    private async Task<ItemReading?[]> ReadUpToAsync(string[] ids, bool content)
+    {
+        var items = new List<ItemReading?>();
+        for (var bytes = 0L; items.Count < ids.Length && bytes < MessageSize.Most;)
+        {
+            var item = await _shard.ReadAsync(ids[items.Count], content) is { } state ? ItemReading.Of(state.Record) : null;
+            items.Add(item);
+            bytes += item?.Size() ?? 0;
+        }
+
+        return [.. items];
+    }
+
     /// <summary>A shard that has failed knows no more what is stored: the next activation reads it.</summary>
-    private async Task<TResult> WriteAsync<TResult>(Task<TResult> write)
+    private async Task<TResult> OrEndAsync<TResult>(Task<TResult> call)
     {
         try
         {
-            return await write;
+            return await call;
         }
         finally
         {

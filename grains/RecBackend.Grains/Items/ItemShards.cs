@@ -2,6 +2,7 @@ using System.Numerics;
 using System.Text;
 using RecBackend.Core;
 using RecBackend.Core.Catalog;
+using RecBackend.Grains.Calls;
 
 namespace RecBackend.Grains.Items;
 
@@ -31,18 +32,59 @@ internal sealed class ItemShards(IGrainFactory grains, int count)
         return (int)(IdHash.Stable(utf8[..Encoding.UTF8.GetBytes(id, utf8)]) % (ulong)count);
     }
 
+    /// <summary>Reads items, in messages of bounded size; null where there is none.</summary>
+    /// <param name="ids">Their IDs.</param>
+    /// <param name="content">See <see cref="IItemShardGrain.ReadAsync"/>.</param>
+    /// <param name="cancellation">Gives up.</param>
+    public Task<ItemReading?[]> ReadAsync(IReadOnlyList<string> ids, bool content, CancellationToken cancellation) => SpreadAsync(ids, id => id, async (shard, own) =>
+    {
+        var items = new List<ItemReading?>(own.Length);
+        while (items.Count < own.Length)
+        {
+            items.AddRange(await GrainCall.TryAgainAsync(() => shard.ReadAsync(own[items.Count..], content), cancellation));
+        }
+
+        return items.ToArray();
+    });
+
     /// <summary>Calls the shard of each entry with all its entries, all shards at once, and gives the results in the order of the entries.</summary>
-    public async Task<TResult[]> SpreadAsync<T, TResult>(IReadOnlyList<T> entries, Func<T, string> id, Func<IItemShardGrain, T[], Task<TResult[]>> call)
+    /// <param name="entries">The entries.</param>
+    /// <param name="id">The item of one.</param>
+    /// <param name="call">Calls a shard.</param>
+    /// <param name="size">About how many bytes one takes; a shard gets its entries in several calls, one after the other, if they are too many for a message. Null = the ID alone.</param>
+    public async Task<TResult[]> SpreadAsync<T, TResult>(IReadOnlyList<T> entries, Func<T, string> id, Func<IItemShardGrain, T[], Task<TResult[]>> call, Func<T, long>? size = null)
     {
         var results = new TResult[entries.Count];
         await Task.WhenAll(Enumerable.Range(0, entries.Count).GroupBy(place => Of(id(entries[place]))).Select(async places =>
         {
-            var part = await call(this[places.Key], [.. places.Select(place => entries[place])]);
-            foreach (var (result, place) in part.Zip(places))
+            foreach (var part in Cut(places, place => size?.Invoke(entries[place]) ?? MessageSize.Of(id(entries[place]))))
             {
-                results[place] = result;
+                foreach (var (result, place) in (await call(this[places.Key], part.ConvertAll(place => entries[place]).ToArray())).Zip(part))
+                {
+                    results[place] = result;
+                }
             }
         }));
         return results;
+    }
+
+    private static IEnumerable<List<int>> Cut(IEnumerable<int> places, Func<int, long> size)
+    {
+        var (part, bytes) = (new List<int>(), 0L);
+        foreach (var place in places)
+        {
+            part.Add(place);
+            bytes += size(place);
+            if (bytes >= MessageSize.Most)
+            {
+                yield return part;
+                (part, bytes) = ([], 0);
+            }
+        }
+
+        if (part.Count > 0)
+        {
+            yield return part;
+        }
     }
 }

@@ -3,7 +3,7 @@ using RecBackend.Grains.Counting;
 
 namespace RecBackend.Grains.Items;
 
-/// <summary>What a shard knows beside its items. Small, and stored whole with each write that changes it.</summary>
+/// <summary>What a shard knows beside its items. Stored whole with the index; a write stores what it adds.</summary>
 [MessagePackObject]
 public sealed class ShardHeader
 {
@@ -15,11 +15,7 @@ public sealed class ShardHeader
     [Key(1)]
     public RepresentationTrim[] Trims { get; set; } = [];
 
-    internal ShardHeader Copy() => new()
-    {
-        Ledger = new() { Counted = new(Ledger.Counted), Closed = [.. Ledger.Closed], LeftOut = [.. Ledger.LeftOut], Alone = [.. Ledger.Alone] },
-        Trims = Trims,
-    };
+    internal ShardHeader Copy() => new() { Ledger = Ledger.Copy(), Trims = Trims };
 
     /// <summary>The representations of a list that no later trim has dropped.</summary>
     /// <param name="representations">The list.</param>

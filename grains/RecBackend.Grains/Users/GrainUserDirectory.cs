@@ -56,7 +56,10 @@ internal sealed class GrainUserDirectory(IGrainFactory grains, ItemShards shards
     public async ValueTask<bool> EraseAsync(string user, CancellationToken cancellation)
     {
         var grain = Grain(user);
-        return await GrainCall.TryAgainAsync(grain.EraseAsync, cancellation);
+        var (erased, again) = await GrainCall.TryAgainOrSayAsync(grain.EraseAsync, cancellation);
+
+        // A try whose answer was lost may be what erased them.
+        return erased || again;
     }
 
     public void CacheEncoding(UserSnapshot user, UserEncoding encoding) => _ = Grain(user.Id).CacheEncodingAsync(user.Life, user.Version, EncodingMessage.Of(encoding));

@@ -22,6 +22,10 @@ public interface IUserGrain : IGrainWithStringKey
     [Alias("Erase")]
     Task<bool> EraseAsync();
 
+    /// <summary>Stores that counts which were pending have reached their items.</summary>
+    [Alias("Settle"), OneWay]
+    Task SettleAsync();
+
     /// <summary>Keeps an encoding of the user as of <paramref name="version"/> of <paramref name="life"/>, in memory.</summary>
     [Alias("CacheEncoding"), AlwaysInterleave, OneWay]
     Task CacheEncodingAsync(Guid life, long version, EncodingMessage encoding);

@@ -105,6 +105,8 @@ internal sealed class UserGrain(
         return true;
     }
 
+    public Task SettleAsync() => _pending.Count < stored.State.Pending.Length ? WriteAsync([.. _pending]) : Task.CompletedTask;
+
     public Task CacheEncodingAsync(Guid life, long version, EncodingMessage encoding)
     {
         var user = _user.Snapshot;
@@ -176,10 +178,17 @@ internal sealed class UserGrain(
 
     private async Task RecoverAsync(PendingCount[] pending)
     {
+        var alone = false;
         foreach (var write in pending.GroupBy(one => (one.Batch, one.UserVersion)))
         {
-            await counter.CountedAsync(write.Key.Batch, this.GetPrimaryKeyString(), write.Key.UserVersion, [.. write.Select(one => one.Count)]);
+            alone |= await counter.CountedAsync(write.Key.Batch, this.GetPrimaryKeyString(), write.Key.UserVersion, [.. write.Select(one => one.Count)]);
             _pending.RemoveAll(one => (one.Batch, one.UserVersion) == write.Key);
+        }
+
+        // What came with its batch, as nearly all does, is known to be counted for as long as it is remembered: a user who is only read need not be written.
+        if (alone)
+        {
+            await this.AsReference<IUserGrain>().SettleAsync();
         }
     }
 }

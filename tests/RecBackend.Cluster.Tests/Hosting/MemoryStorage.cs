@@ -16,27 +16,39 @@ internal sealed class MemoryStorage : IGrainStorage
 
     public int Writes { get; private set; }
 
+    /// <summary>Asked before a state is deleted: whether to fail.</summary>
+    public Func<string, bool> FailsToDelete { get; set; } = _ => false;
+
+    /// <summary>What was read, with its bytes; 0 if there was nothing.</summary>
+    public ConcurrentQueue<(string Name, int Bytes)> Reads { get; } = new();
+
     public ICollection<string> Names => _states.Keys;
 
-    public MemoryStorage Copy()
+    /// <summary>A storage that holds these bytes.</summary>
+    public static MemoryStorage Of(IReadOnlyDictionary<string, byte[]> states)
     {
-        var copy = new MemoryStorage { _etag = _etag };
-        foreach (var (name, state) in _states)
+        var storage = new MemoryStorage();
+        foreach (var (name, bytes) in states)
         {
-            copy._states[name] = state;
+            storage._states[name] = ($"{++storage._etag}", bytes);
         }
 
-        return copy;
+        return storage;
     }
+
+    public int BytesOf(string name) => _states[name].Bytes.Length;
 
     public Task ReadStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
     {
-        if (_states.TryGetValue(Name(stateName, grainId), out var stored))
+        var name = Name(stateName, grainId);
+        if (_states.TryGetValue(name, out var stored))
         {
+            Reads.Enqueue((name, stored.Bytes.Length));
             (grainState.State, grainState.ETag, grainState.RecordExists) = (Serializer.Deserialize<T>(new(stored.Bytes))!, stored.ETag, true);
         }
         else
         {
+            Reads.Enqueue((name, 0));
             (grainState.State, grainState.ETag, grainState.RecordExists) = (Activator.CreateInstance<T>(), null!, false);
         }
 
@@ -71,7 +83,13 @@ internal sealed class MemoryStorage : IGrainStorage
 
     public Task ClearStateAsync<T>(string stateName, GrainId grainId, IGrainState<T> grainState)
     {
-        _states.TryRemove(Name(stateName, grainId), out _);
+        var name = Name(stateName, grainId);
+        if (FailsToDelete(name))
+        {
+            throw new IOException("the storage was told to fail");
+        }
+
+        _states.TryRemove(name, out _);
         (grainState.State, grainState.ETag, grainState.RecordExists) = (Activator.CreateInstance<T>(), null!, false);
         return Task.CompletedTask;
     }

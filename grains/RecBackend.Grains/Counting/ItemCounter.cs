@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
 using RecBackend.Core.Storage;
@@ -36,7 +35,7 @@ internal sealed class ItemCounter : IAsyncDisposable
     public ItemCounter(ItemShards shards, IRoster roster, EngineClock clock, ILogger<ItemCounter> log)
     {
         (_shards, _roster, _clock, _log) = (shards, roster, clock.Time, log);
-        _open = new(new(Incarnation.New(_clock), 1));
+        _open = new(new(Incarnation.New(_clock), 1), _clock.GetTimestamp());
         _work = Task.Run(WorkAsync);
     }
 
@@ -50,7 +49,7 @@ internal sealed class ItemCounter : IAsyncDisposable
         lock (_lock)
         {
             // While shards do not answer, the sender closes nothing.
-            if (_open.LeftOut.ContainsKey(user) || Stopwatch.GetElapsedTime(_open.Opened) > Span)
+            if (_open.LeftOut.ContainsKey(user) || _clock.GetElapsedTime(_open.Opened) > Span)
             {
                 Close();
             }
@@ -146,7 +145,7 @@ internal sealed class ItemCounter : IAsyncDisposable
             return;
         }
 
-        _open = new(renew ? new(Incarnation.New(_clock), 1) : _open.Id with { Number = _open.Id.Number + 1 });
+        _open = new(renew ? new(Incarnation.New(_clock), 1) : _open.Id with { Number = _open.Id.Number + 1 }, _clock.GetTimestamp());
         _renew = false;
     }
 
@@ -154,15 +153,16 @@ internal sealed class ItemCounter : IAsyncDisposable
     {
         while (true)
         {
-            bool behind;
+            bool hurry;
             lock (_lock)
             {
-                behind = _closed.Count > 0;
+                hurry = _closed.Count > 0 || _stopping;
             }
 
-            if (!behind)
+            if (!hurry)
             {
-                await _wake.WaitAsync(Span).ConfigureAwait(false);
+                using var span = new CancellationTokenSource(Span, _clock);
+                await _wake.WaitAsync(span.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
 
             Batch? batch;
@@ -249,7 +249,7 @@ internal sealed class ItemCounter : IAsyncDisposable
             catch (Exception error) when (error is not OperationCanceledException)
             {
                 _log.LogWarning(error, "Counts of items could not be stored; tried again in {Delay}", wait);
-                await Task.Delay(wait, _stop.Token);
+                await Task.Delay(wait, _clock, _stop.Token);
             }
         }
     }
@@ -315,14 +315,14 @@ internal sealed class ItemCounter : IAsyncDisposable
     /// <summary>What one write of a user counts.</summary>
     internal readonly record struct Write(long UserVersion, ItemCount[] Counts);
 
-    internal sealed class Batch(CountBatch id)
+    internal sealed class Batch(CountBatch id, long opened)
     {
         private readonly TaskCompletionSource _written = new(TaskCreationOptions.RunContinuationsAsynchronously);
         private bool _awaited;
 
         public CountBatch Id { get; } = id;
 
-        public long Opened { get; } = Stopwatch.GetTimestamp();
+        public long Opened => opened;
 
         /// <summary>Users who store counts of this batch right now.</summary>
         public int Writing { get; set; }

@@ -5,7 +5,7 @@ using RecBackend.Grains.Storage;
 namespace RecBackend.Cluster.Tests.Hosting;
 
 /// <summary>Grain storage with the promises of the blob one, etags and bytes included, that fails when it is told to.</summary>
-internal sealed class MemoryStorage : IGrainStorage
+internal sealed class MemoryStorage : IGrainStorage, ILifecycleParticipant<ISiloLifecycle>
 {
     private static readonly MessagePackStateSerializer Serializer = new();
     private readonly ConcurrentDictionary<string, (string ETag, byte[] Bytes)> _states = new();
@@ -94,11 +94,16 @@ internal sealed class MemoryStorage : IGrainStorage
         return Task.CompletedTask;
     }
 
+    public void Participate(ISiloLifecycle lifecycle)
+    {
+        // There is nothing to start; a silo asks it of its storage.
+    }
+
     private static string Name(string stateName, GrainId grainId) => $"{stateName}-{grainId}";
 }
 
 /// <summary>What becomes of a write.</summary>
-internal enum WriteFault
+public enum WriteFault
 {
     /// <summary>It is stored.</summary>
     None,

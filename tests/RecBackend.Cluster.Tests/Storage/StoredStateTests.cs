@@ -6,7 +6,7 @@ using RecBackend.Grains.Users;
 
 namespace RecBackend.Cluster.Tests.Storage;
 
-/// <summary>States as version 0.1 wrote them, byte for byte: what is stored outlives the program that stored it.</summary>
+/// <summary>States as versions 0.1 and 0.2, which added the index of shards, wrote them, byte for byte: what is stored outlives the program that stored it.</summary>
 public sealed class StoredStateTests
 {
     private static readonly MessagePackStateSerializer Serializer = new();
@@ -38,8 +38,7 @@ public sealed class StoredStateTests
         Assert.Equal([1.5f, -2], written.Representations[0].Values);
         Assert.Equal(new CountersState(4, 5, 6), counted.Counters);
         Assert.True(deleted.Deleted);
-        Assert.Equal(CountDecision.Known, segment.Header!.Ledger.Decide(new(Sample.Incarnation, 3)));
-        Assert.Equal(CountDecision.Known, segment.Header.Ledger.DecideAlone(new(new(Sample.Incarnation, 9), "u", 7)));
+        AssertLedger(segment.Header!.Ledger);
         Assert.Equal(["b1", "b2"], Assert.Single(segment.Header.Trims).Keep);
     }
 
@@ -53,10 +52,41 @@ public sealed class StoredStateTests
     }
 
     [Fact]
+    public void Segment_of_version_0_2_is_read()
+    {
+        var segment = Read<ItemSegment>("segment-0.2.bin", Sample.AddingSegment);
+        Assert.Null(segment.Header);
+        Assert.Equal((12L, "i2"), (segment.Version, Assert.Single(segment.Entries).Id));
+        AssertLedger(segment.Counted!);
+        Assert.Equal(["b1", "b2"], Assert.Single(segment.Trims!).Keep);
+    }
+
+    [Fact]
+    public void Page_of_version_0_2_is_read()
+    {
+        var page = Read<IndexPage>("page-0.2.bin", Sample.Page);
+        Assert.Equal(Sample.Page.Entries, page.Entries);
+        Assert.Equal(20, page.Version);
+        AssertLedger(page.Header!.Ledger);
+        Assert.Equal(500, page.Header.Ledger.ForgottenBefore);
+    }
+
+    [Fact]
+    public void Manifest_of_version_0_2_is_read()
+    {
+        var manifest = Read<ItemShardManifest>("manifest-0.2.bin", Sample.IndexedManifest);
+        Assert.Equal((32, 69L, 12L, 40_000L), (manifest.Shards, manifest.Tail, manifest.NextMerged, manifest.IndexEntries));
+        Assert.Empty(manifest.Merged);
+        Assert.Equal([new(-3, 100, 70_000)], manifest.Segments);
+        Assert.Equal([-4L, -11L], manifest.Index);
+        Assert.Equal([new(5, 1_000, 63), new(-1, 1_000)], manifest.Retired);
+    }
+
+    [Fact]
     public void State_of_a_later_version_with_more_parts_is_read()
     {
         // MessagePack arrays: what this version does not know comes last.
-        var bytes = MessagePack.MessagePackSerializer.Serialize(new object?[] { 8, new long[] { -1 }, 2L, 1L, Array.Empty<object>(), "a part of the future" });
+        var bytes = MessagePack.MessagePackSerializer.Serialize(new object?[] { 8, new long[] { -1 }, 2L, 1L, Array.Empty<object>(), Array.Empty<object>(), Array.Empty<long>(), 0L, "a part of the future" });
         Assert.Equal(8, Serializer.Deserialize<ItemShardManifest>(new(bytes))!.Shards);
     }
 
@@ -69,6 +99,14 @@ public sealed class StoredStateTests
     {
         Assert.Equal(key, EntityKey.Of(id));
         Assert.Equal(id, EntityKey.Id(key));
+    }
+
+    private static void AssertLedger(CountLedger ledger)
+    {
+        Assert.Equal(CountDecision.Known, ledger.Decide(new(Sample.Incarnation, 3)));
+        Assert.Equal(CountDecision.Refuse, ledger.Decide(new(Sample.Incarnation, 4)));
+        Assert.Equal(CountDecision.Count, ledger.DecideAlone(new(new(Sample.Incarnation, 3), "u2", 1)));
+        Assert.Equal(CountDecision.Known, ledger.DecideAlone(new(new(Sample.Incarnation, 9), "u", 7)));
     }
 
     private static T Read<T>(string name, T sample)
@@ -118,9 +156,36 @@ public sealed class StoredStateTests
 
         public static readonly ItemShardManifest Manifest = new() { Shards = 32, Merged = [-1, -2], Tail = 5, NextMerged = 3, Retired = [new(4, 1_000)] };
 
-        private static ShardHeader Header()
+        public static readonly ItemSegment AddingSegment = new()
+        {
+            Entries = [new() { Id = "i2", Version = 11, Counters = new(4, 5, 6) }],
+            Counted = Header().Ledger,
+            Trims = Header().Trims,
+            Version = 12,
+        };
+
+        public static readonly IndexPage Page = new()
+        {
+            Entries = [new("i1", 10, 8, new(-3, 7), 9, new(-2, 1), true, 10, new(4, 5, 6)), new("gone", 20, 0, default, 0, default, false, 0, default)],
+            Header = Header(forgottenBefore: 500),
+            Version = 20,
+        };
+
+        public static readonly ItemShardManifest IndexedManifest = new()
+        {
+            Shards = 32,
+            Tail = 69,
+            NextMerged = 12,
+            Segments = [new(-3, 100, 70_000)],
+            Index = [-4, -11],
+            IndexEntries = 40_000,
+            Retired = [new(5, 1_000, 63), new(-1, 1_000)],
+        };
+
+        private static ShardHeader Header(long forgottenBefore = 0)
         {
             var header = new ShardHeader { Trims = [new(2, ["b1", "b2"])] };
+            header.Ledger.ForgottenBefore = forgottenBefore;
             header.Ledger.Note(new(Incarnation, 3), ["u2"]);
             header.Ledger.NoteAlone(new(new(Incarnation, 9), "u", 7));
             return header;

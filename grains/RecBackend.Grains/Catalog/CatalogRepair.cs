@@ -155,7 +155,7 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
     {
         foreach (var page in ids.Chunk(Page))
         {
-            var items = await shards.SpreadAsync(page, id => id, (shard, part) => GrainCall.TryAgainAsync(() => shard.GetAsync(part), cancellation));
+            var items = await shards.ReadAsync(page, content: false, cancellation);
             feed.Publish([.. items.OfType<ItemReading>().Select(item => item.ToRecord()).Select(record => new ItemChange(record.Id, record.Version, ItemChangeKind.Written, record, record.Counters))]);
         }
     }

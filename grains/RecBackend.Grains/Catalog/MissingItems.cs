@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using RecBackend.Core.Items;
 using RecBackend.Core.Ranking;
 using RecBackend.Core.Storage;
-using RecBackend.Grains.Calls;
 using RecBackend.Grains.Items;
 
 namespace RecBackend.Grains.Catalog;
@@ -48,7 +47,7 @@ internal sealed class MissingItems(ItemShards shards, ReplicaFeed feed, TimeProv
         Array.ForEach(asked, id => _asked[id] = now);
         try
         {
-            var read = await shards.SpreadAsync(asked, id => id, (shard, part) => GrainCall.TryAgainAsync(() => shard.GetAsync(part), cancellation)).WaitAsync(patience, cancellation);
+            var read = await shards.ReadAsync(asked, content: false, cancellation).WaitAsync(patience, cancellation);
             ItemChange[] found = [.. read.OfType<ItemReading>().Select(item => item.ToRecord()).Select(record => new ItemChange(record.Id, record.Version, ItemChangeKind.Written, record, record.Counters))];
             feed.Publish(found);
             return found.Length > 0;

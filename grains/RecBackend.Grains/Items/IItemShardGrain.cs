@@ -13,10 +13,6 @@ namespace RecBackend.Grains.Items;
 [Alias("RecBackend.IItemShardGrain")]
 public interface IItemShardGrain : IGrainWithIntegerKey
 {
-    /// <summary>The items of these IDs, in their order; null where there is none.</summary>
-    [Alias("Get")]
-    Task<ItemReading?[]> GetAsync(string[] ids);
-
     /// <summary>The first items of these IDs, in their order, null where there is none: as many as fit into a message, and at least one.</summary>
     /// <param name="ids">The IDs.</param>
     /// <param name="content">Whether the content is wanted; without it, it is empty, and pictures are neither read nor sent.</param>

@@ -28,8 +28,6 @@ internal sealed class ItemShardGrain : Grain, IItemShardGrain, IAsyncDisposable
 
     public ValueTask DisposeAsync() => _shard.DisposeAsync();
 
-    public Task<ItemReading?[]> GetAsync(string[] ids) => ReadAsync(ids, content: true);
-
     public Task<ItemReading?[]> ReadAsync(string[] ids, bool content) => OrEndAsync(ReadUpToAsync(ids, content));
 
     public Task<bool[]> ExistAsync(string[] ids) => Task.FromResult(Array.ConvertAll(ids, _shard.Exists));

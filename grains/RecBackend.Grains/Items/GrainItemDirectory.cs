@@ -62,14 +62,19 @@ internal sealed class GrainItemDirectory(ItemShards shards, CatalogCopy copy) : 
 
         if (!isComplete)
         {
-            await foreach (var record in ReadAllAsync(cancellation))
+            await foreach (var record in ReadStoredAsync(bundles, cancellation))
             {
                 yield return record;
             }
         }
     }
 
-    public async IAsyncEnumerable<ItemRecord> ReadAllAsync([EnumeratorCancellation] CancellationToken cancellation)
+    public IAsyncEnumerable<ItemRecord> ReadAllAsync(CancellationToken cancellation) => ReadStoredAsync(without: null, cancellation);
+
+    /// <summary>Reads every item.</summary>
+    /// <param name="without">Items that have representations for all of these bundles come without content; null = none do.</param>
+    /// <param name="cancellation">Gives up.</param>
+    private async IAsyncEnumerable<ItemRecord> ReadStoredAsync(IReadOnlyList<string>? without, [EnumeratorCancellation] CancellationToken cancellation)
     {
         foreach (var shard in shards.All)
         {
@@ -77,14 +82,13 @@ internal sealed class GrainItemDirectory(ItemShards shards, CatalogCopy copy) : 
             for (var next = 0; next < ids.Length;)
             {
                 var page = ids[next..Math.Min(next + Page, ids.Length)];
-                var items = await GrainCall.TryAgainAsync(() => shard.ReadAsync(page, content: true), cancellation);
+                var items = await GrainCall.TryAgainAsync(() => shard.ReadAsync(page, content: without is null), cancellation);
                 next += items.Length;
-                foreach (var item in items)
+                string[] lacking = [.. items.OfType<ItemReading>().Where(item => without?.All(item.Has) == false).Select(item => item.Id)];
+                var whole = lacking.Length == 0 ? [] : await shards.ReadAsync(lacking, content: true, cancellation);
+                foreach (var item in items.OfType<ItemReading>().ExceptBy(lacking, item => item.Id).Concat(whole.OfType<ItemReading>()))
                 {
-                    if (item is not null)
-                    {
-                        yield return item.ToRecord();
-                    }
+                    yield return item.ToRecord();
                 }
             }
         }

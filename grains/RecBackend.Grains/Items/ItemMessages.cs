@@ -189,6 +189,9 @@ public sealed class ItemReading
 
     internal long Size() => MessageSize.Of(Id) + Content.Size() + Representations.Sum(one => one.Size());
 
+    /// <summary>Whether it has a representation for a bundle.</summary>
+    internal bool Has(string bundle) => Array.Exists(Representations, one => one.Bundle == bundle);
+
     internal static ItemReading Of(ItemRecord record) => new()
     {
         Id = record.Id,

@@ -9,6 +9,7 @@ from test_recipes import CTRL, QUICK, tasteful, told_apart
 
 from recbackend.data import Item, UnfitData
 from recbackend.recipes import ctrl
+from recbackend.recipes import id as id_recipe
 from recbackend.train import Schedule, fit, requests
 
 LONGER = dataclasses.replace(CTRL, words=Schedule(epochs=20, batch=16, learning_rate=1e-2), alignment=Schedule(epochs=6, batch=64, learning_rate=1e-2), item_dropout=0.0)
@@ -102,7 +103,7 @@ def test_alignment_teaches_ids_what_their_text_says_and_shuffled_text_does_not(f
 def test_aligned_model_learns_clicks_from_fewer_labels(features, aligned):
     few, validation = requests(features, features.rows(0), 4, 1)[::4], requests(features, features.rows(1), 1)
     scores = {}
-    for name, model in (("own", aligned[False]), ("shuffled", aligned[True]), ("none", ctrl.collaborative(features, LONGER, 1))):
+    for name, model in (("own", aligned[False]), ("shuffled", aligned[True]), ("none", id_recipe.build(features, LONGER, 1))):
         torch.manual_seed(2)
         ctrl.new_head(model)
         fit(model, few, model.loss, Schedule(epochs=6, batch=8, learning_rate=5e-3), 1)

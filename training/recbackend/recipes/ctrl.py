@@ -21,23 +21,20 @@ from torch.nn import functional
 
 from ..data import Item, UnfitData
 from ..features import Features
-from ..layers import CategoricalInputs, IdTable, Ranker, RankingShape, UserEncoder, start_as_similarity
 from ..tokenizer import Tokenizer
 from ..train import ClickModel, Examples, Fit, Progress, Schedule, TrainedModel, conclude, fit, requests
+from . import id as id_recipe
 
 _PADDING, _MASK, _SEPARATOR = 0, 1, 2  # token ids, docs/bundle-format.md section 3; 1 is unused there
 
 # Text is read in training alone: the item encoder has the other two.
 READS = ("text", "categories", "attributes")
-CLICKS = Schedule(epochs=6, batch=512, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=0.5)
 
 
 @dataclass(frozen=True)
-class Config:
-    item_id: int = 32
-    user_id: int = 32
-    category_width: int = 16
-    attribute_width: int = 16
+class Config(id_recipe.Config):
+    """The settings of `id`, and those of what comes before it."""
+
     text_width: int = 64
     text_layers: int = 2
     text_heads: int = 2
@@ -53,55 +50,10 @@ class Config:
     aligned_rows: int = 50_000
     """Rows of the training part that alignment sees, at most; a random choice."""
     shuffled_text: bool = False
-    shape: RankingShape = RankingShape()
-    item_dropout: float = 0.05
-    user_dropout: float = 0.2
-    embedding_prior: float = 16.0
-    """Precision of the Gaussian prior on embeddings (`ClickModel.loss`)."""
-    request: int = 4
-    """Rows of a user that training scores with one history (`train.requests`)."""
-    history: int = 50
     text_length: int = 64
     text_vocabulary: int = 6000
     words: Schedule = Schedule(epochs=3, batch=64, learning_rate=2e-3, final_learning_rate=0.05)
     alignment: Schedule = Schedule(epochs=1, batch=512, least_steps=50, learning_rate=1e-3, final_learning_rate=0.05)
-    schedule: Schedule = CLICKS
-
-
-class ItemEncoder(nn.Module):
-    """Side features -> representation."""
-
-    def __init__(self, features: Features, config: Config):
-        super().__init__()
-        schema = features.schema
-        self.side = CategoricalInputs(
-            schema.categories.size if schema.categories else 0,
-            [attribute.size for attribute in schema.attributes],
-            config.category_width,
-            config.attribute_width,
-        )
-        self.width = self.side.width
-
-    def forward(self, categories: Tensor | None = None, attributes: Tensor | None = None, **_: Tensor | None) -> Tensor:
-        """categories [B, K], attributes [B, A] -> representation [B, dRep]."""
-        return self.side(categories, attributes)
-
-
-def collaborative(features: Features, config: Config, seed: int) -> ClickModel:
-    """The untrained collaborative model."""
-    torch.manual_seed(seed)
-    schema = features.schema
-    examples = Examples.of(features)
-    item_encoder = ItemEncoder(features, config)
-    return ClickModel(
-        item_encoder,
-        UserEncoder(config.shape, schema, config.user_id, config.item_id, item_encoder.width),
-        Ranker(config.shape, schema, config.item_id + item_encoder.width),
-        IdTable(len(features.known_item_ids), config.item_id, config.item_dropout),
-        IdTable(len(features.known_user_ids), config.user_id, config.user_dropout),
-        examples,
-        examples.item_inputs(("categories", "attributes")),
-    )
 
 
 # Sentences
@@ -269,7 +221,7 @@ class Alignment(nn.Module):
 
 def align(features: Features, config: Config, encoder: TextEncoder, seed: int, progress: Progress | None = None) -> tuple[ClickModel, Fit]:
     """Stage 1: the aligned collaborative model."""
-    model = collaborative(features, config, seed)
+    model = id_recipe.build(features, config, seed)
     sentences = Sentences(features, config, seed)
     rows = features.rows(0)
     if len(rows) > config.aligned_rows:

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..features import Features
-from ..layers import CategoricalInputs, HistoryProjection, IdTable, Ranker, RankingShape, TargetAttention, UserEncoder, start_as_similarity
+from ..layers import HistoryProjection, IdTable, Ranker, RankingShape, TargetAttention, UserEncoder, start_as_similarity
 from ..train import ClickModel, Examples, Fit, Progress, Schedule, TrainedModel, conclude, fit, requests
+from .id import READS, ItemEncoder
 
 _SPREAD = 0.05  # of ID vectors at the start of the second stage, as in a table that was not pre-trained
 
-READS = ("categories", "attributes")
 CLICKS = Schedule(epochs=3, batch=256, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=0.5)
 
 
@@ -55,25 +55,6 @@ class Config:
     history: int = 50
     pretraining: Schedule = Schedule(epochs=8, batch=128, least_steps=50, learning_rate=2e-3, final_learning_rate=0.05, weight_decay=0.01)
     schedule: Schedule = CLICKS
-
-
-class ItemEncoder(nn.Module):
-    """Side attributes -> representation."""
-
-    def __init__(self, features: Features, config: Config):
-        super().__init__()
-        schema = features.schema
-        self.side = CategoricalInputs(
-            schema.categories.size if schema.categories else 0,
-            [attribute.size for attribute in schema.attributes],
-            config.category_width,
-            config.attribute_width,
-        )
-        self.width = self.side.width
-
-    def forward(self, categories: Tensor | None = None, attributes: Tensor | None = None, **_: Tensor | None) -> Tensor:
-        """categories [B, K], attributes [B, A] -> representation [B, dRep]."""
-        return self.side(categories, attributes)
 
 
 # The encoder and its pre-training

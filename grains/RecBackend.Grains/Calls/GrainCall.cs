@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using RecBackend.Core.Storage;
 
 namespace RecBackend.Grains.Calls;
@@ -5,26 +6,28 @@ namespace RecBackend.Grains.Calls;
 /// <summary>Calls of grains that are tried again when the silo that held the grain went away, or when its activation found that another one writes. All calls of this project may be sent twice.</summary>
 internal static class GrainCall
 {
-    private const int Tries = 5;
+    /// <summary>For so long it is tried again: well above the time in which a silo that died is given up and what it held is elsewhere.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan FirstWait = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan LongestWait = TimeSpan.FromMilliseconds(500);
 
     public static async Task<TResult> TryAgainAsync<TResult>(Func<Task<TResult>> call, CancellationToken cancellation) => (await TryAgainOrSayAsync(call, cancellation)).Result;
 
     /// <summary>As <see cref="TryAgainAsync{TResult}"/>, and says whether there was a try before whose outcome is unknown.</summary>
     public static async Task<(TResult Result, bool Again)> TryAgainOrSayAsync<TResult>(Func<Task<TResult>> call, CancellationToken cancellation)
     {
-        var wait = FirstWait;
-        for (var left = Tries; ; left--)
+        var (began, wait) = (Stopwatch.GetTimestamp(), FirstWait);
+        for (var again = false; ; again = true)
         {
             cancellation.ThrowIfCancellationRequested();
             try
             {
-                return (await call(), left < Tries);
+                return (await call(), again);
             }
-            catch (Exception error) when (left > 1 && MayPass(error))
+            catch (Exception error) when (MayPass(error) && Stopwatch.GetElapsedTime(began) < Patience)
             {
                 await Task.Delay(wait, cancellation);
-                wait *= 3;
+                wait = wait * 3 < LongestWait ? wait * 3 : LongestWait;
             }
             catch (Exception error) when (MayPass(error) && error is not StorageException)
             {

@@ -32,26 +32,31 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
 
     /// <summary>Compares and repairs once.</summary>
     /// <returns>Items that a catalogue was behind with.</returns>
+    /// <exception cref="Core.Storage.StorageException">A shard cannot be read; what others have changed is repaired.</exception>
     public async Task<int> RunAsync(CancellationToken cancellation)
     {
         await _turn.WaitAsync(cancellation);
         try
         {
             // The shards first: what the catalogues have then is at least as new, or behind.
-            var states = await Task.WhenAll(Enumerable.Range(0, shards.Count).Select(shard => GrainCall.TryAgainAsync(() => shards[shard].CompareAsync(_asked[shard]), cancellation)));
+            var asked = Enumerable.Range(0, shards.Count).Select(shard => GrainCall.TryAgainAsync(() => shards[shard].CompareAsync(_asked[shard]), cancellation)).ToArray();
+            await ((Task)Task.WhenAll(asked)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            var states = Array.ConvertAll(asked, one => one.IsCompletedSuccessfully ? one.Result : null);
             var catalogs = models.FilledCatalogs;
             if (catalogs.Count == 0)
             {
                 return 0;
             }
 
-            var repaired = await RepairChangedAsync(states, catalogs, cancellation);
+            var repaired = await RepairChangedAsync(states.OfType<ShardState>(), catalogs, cancellation);
             for (var shard = 0; shard < states.Length; shard++)
             {
-                _asked[shard] = states[shard].Changed.Version;
+                _asked[shard] = states[shard]?.Changed.Version ?? _asked[shard];
             }
 
-            var truth = Digests(states);
+            // A shard that cannot be read keeps nothing from the items of the others; digests are of all.
+            await Task.WhenAll(asked);
+            var truth = Digests(states.OfType<ShardState>());
             foreach (var catalog in catalogs)
             {
                 repaired += await RepairDigestsAsync(truth, catalog, cancellation);
@@ -90,7 +95,7 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
     }
 
     /// <summary>Of what changed lately, repairs what has not arrived.</summary>
-    private async Task<int> RepairChangedAsync(ShardState[] states, IReadOnlyList<ItemCatalog> catalogs, CancellationToken cancellation)
+    private async Task<int> RepairChangedAsync(IEnumerable<ShardState> states, IReadOnlyList<ItemCatalog> catalogs, CancellationToken cancellation)
     {
         var written = states.SelectMany(state => state.Changed.Items).Where(item => IsBehind(catalogs, item)).ToList();
         var deleted = states.SelectMany(state => state.Deleted, (state, id) => (Id: id, state.Changed.Version)).Where(item => IsThere(catalogs, item.Id)).ToList();
@@ -110,13 +115,12 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
     /// <summary>Repairs what differs although nothing moves, and everything that differs when a catalogue is seen for the first time.</summary>
     private async Task<int> RepairDigestsAsync(CatalogDigest[] truth, ItemCatalog catalog, CancellationToken cancellation)
     {
-        var isFirst = !_compared.TryGetValue(catalog, out var before);
-        before = _compared.GetOrCreateValue(catalog);
+        var before = _compared.GetOrCreateValue(catalog);
         var repaired = 0;
         for (var digest = 0; digest < truth.Length; digest++)
         {
             var (here, last) = (catalog.Digest(digest), before.Last[digest]);
-            if (here != truth[digest] && (isFirst || (last == (truth[digest], here) && before.Repaired[digest] != last)))
+            if (here != truth[digest] && (!before.IsListed[digest] || (last == (truth[digest], here) && before.Repaired[digest] != last)))
             {
                 repaired += await RepairDigestAsync(catalog, digest, cancellation);
 
@@ -126,6 +130,7 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
             }
 
             before.Last[digest] = (truth[digest], here);
+            before.IsListed[digest] = true;
         }
 
         return repaired;
@@ -160,7 +165,7 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
         }
     }
 
-    private static CatalogDigest[] Digests(ShardState[] states)
+    private static CatalogDigest[] Digests(IEnumerable<ShardState> states)
     {
         var digests = new CatalogDigest[ItemCatalog.DigestShards];
         foreach (var digest in states.SelectMany(state => state.Digests))
@@ -206,6 +211,9 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
     /// <summary>What was seen of a catalogue: of each digest the shards' and its own.</summary>
     private sealed class Comparison
     {
+        /// <summary>Whether it was compared item by item since the catalogue was filled, or had no need to be.</summary>
+        public bool[] IsListed { get; } = new bool[ItemCatalog.DigestShards];
+
         public (CatalogDigest Truth, CatalogDigest Here)[] Last { get; } = new (CatalogDigest, CatalogDigest)[ItemCatalog.DigestShards];
 
         public (CatalogDigest Truth, CatalogDigest Here)[] Repaired { get; } = new (CatalogDigest, CatalogDigest)[ItemCatalog.DigestShards];

@@ -47,13 +47,28 @@ internal sealed class MissingItems(ItemShards shards, ReplicaFeed feed, TimeProv
         Array.ForEach(asked, id => _asked[id] = now);
         try
         {
-            var read = await shards.ReadAsync(asked, content: false, cancellation).WaitAsync(patience, cancellation);
+            return await ReadAsync(asked).WaitAsync(patience, cancellation);
+        }
+        catch (TimeoutException)
+        {
+            // What it finds is published all the same.
+            return false;
+        }
+    }
+
+    private async Task<bool> ReadAsync(string[] ids)
+    {
+        try
+        {
+            var read = await shards.ReadAsync(ids, content: false, CancellationToken.None);
             ItemChange[] found = [.. read.OfType<ItemReading>().Select(item => item.ToRecord()).Select(record => new ItemChange(record.Id, record.Version, ItemChangeKind.Written, record, record.Counters))];
             feed.Publish(found);
             return found.Length > 0;
         }
-        catch (Exception error) when (error is StorageException or TimeoutException)
+        catch (StorageException)
         {
+            // Nobody knows whether these are items.
+            Array.ForEach(ids, id => _asked.TryRemove(id, out _));
             return false;
         }
     }

@@ -127,6 +127,10 @@ public static class ClusterEngine
             // How old a vote or a reading of the table may be; both follow the probes.
             membership.DeathVoteExpirationTimeout = TimeSpan.FromSeconds(20);
             membership.TableRefreshTimeout = TimeSpan.FromSeconds(5);
+
+            // Where all silos died at once nobody is left to give them up: those that start do it, but only of silos whose sign of life is as old as three of these. Until then they cannot join.
+            membership.IAmAliveTablePublishTimeout = TimeSpan.FromSeconds(2);
+            membership.NumMissedTableIAmAliveLimit = 3;
         })
 
         // Longer than any call of this project takes, shorter than callers wait; a call to a silo that just died is tried again after it.

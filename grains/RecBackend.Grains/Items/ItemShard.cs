@@ -163,7 +163,7 @@ internal sealed class ItemShard(ItemSegmentStore store, ShardTurns turns, Func<I
     /// <summary>Decides what waits, stores it in one segment, and sees to it that it is answered. Never throws: whoever waits gets the error.</summary>
     private async Task WriteGroupAsync()
     {
-        var group = new WriteGroup(_contents, id => ReadAsync(id));
+        var group = new WriteGroup(_contents, id => ReadAsync(id, content: false));
         var decided = new List<WaitingCall>();
         try
         {

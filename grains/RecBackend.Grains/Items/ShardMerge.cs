@@ -48,7 +48,7 @@ internal sealed class ShardMerge(ItemSegmentStore store, ShardContents contents,
     {
         var (manifest, end, logBytes) = (store.Manifest, contents.Next, contents.LogBytes);
         contents.Header.Ledger.Forget(clock.GetUtcNow());
-        _whole = manifest.Index.Length is 0 or > MostPages || manifest.IndexEntries > (2L * contents.Index.Count) + PageItems;
+        _whole = manifest.Index.Length == 0 || manifest.Index.Length > MostPages + (contents.Index.Count / PageItems) || manifest.IndexEntries > (2L * contents.Index.Count) + PageItems;
         var rewritten = Choose(logBytes);
         foreach (var segment in rewritten.Where(segment => contents.Index.LiveParts(segment.Number) > 0))
         {

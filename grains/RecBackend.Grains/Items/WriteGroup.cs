@@ -6,7 +6,7 @@ namespace RecBackend.Grains.Items;
 
 /// <summary>The changes that share a segment, each seeing those before it.</summary>
 /// <param name="shard">What is durable.</param>
-/// <param name="read">Reads an item as it is stored.</param>
+/// <param name="read">Reads an item as it is stored, without its content: an upsert replaces that, and nothing else touches it.</param>
 internal sealed class WriteGroup(ShardContents shard, Func<string, ValueTask<ItemState?>> read)
 {
     private readonly Dictionary<string, ItemState?> _working = new(StringComparer.Ordinal);

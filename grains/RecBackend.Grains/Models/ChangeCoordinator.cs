@@ -13,6 +13,9 @@ internal sealed class ChangeCoordinator(IScoringSilos silos, TimeProvider clock)
 
     private readonly Dictionary<SiloAddress, Seen> _seen = [];
 
+    // When a member was first missed that has not reported yet: one that joins during a change has its time too.
+    private readonly Dictionary<SiloAddress, long> _awaited = [];
+
     // Silence before that is nobody's fault: then began this coordinator, the change, or its phase.
     private long _since = clock.GetTimestamp();
     private long _leaderSeen = clock.GetTimestamp();
@@ -49,6 +52,7 @@ internal sealed class ChangeCoordinator(IScoringSilos silos, TimeProvider clock)
         if (!_seen.TryGetValue(report.Silo, out var before) || before.Report.Number < report.Number)
         {
             _seen[report.Silo] = new(report, clock.GetTimestamp());
+            _awaited.Remove(report.Silo);
         }
 
         if (report.Change is { } change && change == record.Change?.Id && report.Silo.ToParsableString() == record.Change.Leader)
@@ -110,7 +114,7 @@ internal sealed class ChangeCoordinator(IScoringSilos silos, TimeProvider clock)
         var participants = new List<Participant>();
         foreach (var (silo, name) in silos.Active)
         {
-            participants.Add(_seen.TryGetValue(silo, out var seen) ? new(silo, name, seen.Report, Math.Max(seen.At, _since)) : new(silo, name, null, _since));
+            participants.Add(_seen.TryGetValue(silo, out var seen) ? new(silo, name, seen.Report, Math.Max(seen.At, _since)) : new(silo, name, null, Math.Max(AwaitedSince(silo), _since)));
         }
 
         foreach (var (silo, seen) in _seen.Where(one => !silos.Active.ContainsKey(one.Key)).ToList())
@@ -125,8 +129,23 @@ internal sealed class ChangeCoordinator(IScoringSilos silos, TimeProvider clock)
             }
         }
 
+        foreach (var silo in _awaited.Keys.Where(one => !silos.Active.ContainsKey(one)).ToList())
+        {
+            _awaited.Remove(silo);
+        }
+
         participants.RemoveAll(one => one.Report is { Serves: false });
         return participants;
+    }
+
+    private long AwaitedSince(SiloAddress silo)
+    {
+        if (!_awaited.TryGetValue(silo, out var since))
+        {
+            since = _awaited[silo] = clock.GetTimestamp();
+        }
+
+        return since;
     }
 
     private ModelRefusal? RefusalOf(List<Participant> participants, RecordedChange change)

@@ -86,6 +86,11 @@ internal sealed class ClusterModels(SiloModels local, IItemDirectory items, IGra
             await using var giveUp = cancellation.Register(() => _ = GiveUpAsync(work));
             await local.ApplyAsync(work, change.Version, progress);
             var record = await SwitchedAsync(change.Id, work.Stop);
+            if (record.Change is { Phase: ChangePhase.GivenUp } given && given.Id == change.Id)
+            {
+                throw ExceptionOf(given.Refusal ?? new(StorageException.Unavailable, "The change of the model was given up.", IsOfBundle: false));
+            }
+
             if (record.Change is { IsOpen: true } open && open.Id == change.Id)
             {
                 await TrimAsync([.. new[] { record.Active, record.Previous }.OfType<string>()]);

@@ -150,7 +150,7 @@ public sealed class ModelFollower : BackgroundService
         {
             _log.LogInformation(
                 "The cluster has the models {Active} and, before it, {Previous}; this silo comes after it", record.Active ?? "none", record.Previous ?? "none");
-            await _models.FollowAsync(new(record.Active, record.Previous), work.Stop);
+            await _models.FollowAsync(new(record.Active, record.Previous), _local.CompleteAsync, work.Stop);
         }
         catch (OperationCanceledException) when (work.Stop.IsCancellationRequested)
         {

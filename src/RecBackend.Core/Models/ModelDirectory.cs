@@ -205,15 +205,16 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
 
     /// <summary>Comes to the models that other hosts have, after changes that this one has missed: also the previous one, so that a rollback goes the same way everywhere.</summary>
     /// <param name="versions">What the others have.</param>
+    /// <param name="agree">Called when this host could switch to the active one, which it then does.</param>
     /// <param name="cancellation">Gives up; what is active then stays.</param>
     /// <exception cref="OperationRefusedException"><c>activation_in_progress</c>.</exception>
     /// <exception cref="BundleRefusedException">One of them is not stored, or not valid.</exception>
-    public async Task FollowAsync(ActiveVersions versions, CancellationToken cancellation)
+    public async Task FollowAsync(ActiveVersions versions, Func<CancellationToken, Task> agree, CancellationToken cancellation)
     {
         using var turn = TakeTurn();
         if (versions.Active is { } active)
         {
-            await MakeActiveAsync(active, new JobProgress(), AloneAsync, cancellation);
+            await MakeActiveAsync(active, new JobProgress(), agree, cancellation);
         }
 
         if (_models.Previous?.Version != versions.Previous)

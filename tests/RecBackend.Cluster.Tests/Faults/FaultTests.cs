@@ -73,7 +73,8 @@ public sealed class FaultTests(Backing backing, ITestOutputHelper output)
         {
             var killed = victim;
             var updates = Task.WhenAll(Enumerable.Range(0, 4).Select(writer => Task.Run(() => UpdateAsync(cluster.Gateway, writer, round: killed))));
-            await cluster.AcknowledgeAsync(50);
+            await cluster.AcknowledgeAsync(20);
+            Assert.False(updates.IsCompleted, "All updates were over before the kill.");
             await cluster.Silos[victim].KillAsync();
             await updates;
             await cluster.StartSiloAsync(victim);
@@ -112,7 +113,21 @@ public sealed class FaultTests(Backing backing, ITestOutputHelper output)
         await cluster.AssertConvergedAsync();
     }
 
-    /// <summary>Writes 2,500 items twice in small batches, each again until it is taken.</summary>
+    [Fact]
+    public async Task Cluster_of_which_every_silo_was_killed_comes_back_from_blobs()
+    {
+        await using var cluster = await LoadedCluster.StartAsync(backing, Silos);
+        await cluster.AcknowledgeAsync(EventsBetween);
+        await cluster.StopLoadAsync();
+        await Task.WhenAll(cluster.Silos.Select(silo => silo.KillAsync()));
+        await Task.WhenAll(Enumerable.Range(0, Silos).Select(silo => cluster.StartSiloAsync(silo)));
+
+        // Ready: the model is back. Users, their events, and what these counted: asked of each silo.
+        await cluster.AssertCountsAsync();
+        await cluster.AssertConvergedAsync();
+    }
+
+    /// <summary>Writes 2,500 items in small batches, each again until it is taken.</summary>
     private static async Task UpdateAsync(HttpClient gateway, int writer, int round)
     {
         const int Batch = 25;

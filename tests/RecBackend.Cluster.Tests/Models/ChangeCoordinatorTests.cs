@@ -50,6 +50,27 @@ public sealed class ChangeCoordinatorTests
     }
 
     [Fact]
+    public void Silo_that_joins_late_in_a_change_has_its_time_too()
+    {
+        Begin(_a, "two");
+        Ready(_a);
+        Working(_b);
+        Working(_c);
+        _clock.Advance(ChangeCoordinator.Patience - TimeSpan.FromSeconds(1));
+        Working(_a);
+        Working(_b);
+        Working(_c);
+        _clock.Advance(TimeSpan.FromSeconds(2));
+        var late = _silos.Add("late");
+        Ready(_a);
+        Ready(_b);
+        Ready(_c);
+        Assert.Equal(ChangePhase.Preparing, Phase);
+        Ready(late);
+        Assert.Equal(ChangePhase.Decided, Phase);
+    }
+
+    [Fact]
     public void Silo_that_the_membership_does_not_show_yet_is_waited_for()
     {
         Begin(_a, "two");

@@ -287,7 +287,7 @@ public sealed class ModelDirectoryTests : IAsyncDisposable
     public async Task Host_that_missed_changes_comes_to_both_models_of_the_others()
     {
         await StartWithTwoAsync();
-        await _models.FollowAsync(new("bundle-3", "bundle-1"), None);
+        await _models.FollowAsync(new("bundle-3", "bundle-1"), _ => Task.CompletedTask, None);
 
         Assert.Equal(("bundle-3", "bundle-1"), (_models.Status.Active, _models.Status.Previous));
         Assert.Equal(new ActiveVersions("bundle-3", "bundle-1"), _bundles.Active);
@@ -295,7 +295,7 @@ public sealed class ModelDirectoryTests : IAsyncDisposable
         using var previous = _models.Lease("bundle-1");
         Assert.Equal(5, previous.Catalog.Count);
 
-        await _models.FollowAsync(new("bundle-3", null), None);
+        await _models.FollowAsync(new("bundle-3", null), _ => Task.CompletedTask, None);
         Assert.Null(_models.Status.Previous);
     }
 

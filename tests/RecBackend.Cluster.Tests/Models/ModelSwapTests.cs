@@ -43,6 +43,7 @@ public sealed class ModelSwapTests(Backing backing, ITestOutputHelper output)
             await TinyModel.LoadItemsAsync(silos[0]);
             await LoadEventsAsync(silos[0]);
             await Task.WhenAll(silos.Select(silo => silo.ReadyAsync()));
+            await CountedAsync(silos[0]);
             foreach (var version in Versions)
             {
                 await ChangeAsync(silos[0], $"{version}/activate");
@@ -107,7 +108,34 @@ public sealed class ModelSwapTests(Backing backing, ITestOutputHelper output)
         }
     }
 
-    /// <summary>Takes the scores of a model while it is the only one that answers. Counts of events may still be on their way to the silos: then these do not agree yet.</summary>
+    /// <summary>Waits until every event has reached its item, and every item the catalogue of each silo: from then on scores stay.</summary>
+    private static async Task CountedAsync(ChildProcess silo)
+    {
+        var state = "";
+        for (var tries = 0; tries < 300; tries++)
+        {
+            var counted = 0;
+            for (var item = 1; item <= Items; item++)
+            {
+                var counters = JsonNode.Parse(await silo.Client.GetStringAsync($"/v1/items/{Item(item)}"))!;
+                counted += (int)counters["clicks"]! + (int)counters["impressions"]!;
+            }
+
+            var cluster = JsonNode.Parse(await silo.Client.GetStringAsync("/v1/cluster?items=true"))!;
+            var digest = (string)cluster["items"]!["digest"]!;
+            if (counted == Users * 5 && cluster["silos"]!.AsArray().All(one => (string?)one!["catalog_digest"] == digest))
+            {
+                return;
+            }
+
+            state = $"{counted} of {Users * 5} events are counted; {cluster.ToJsonString()}";
+            await Task.Delay(100);
+        }
+
+        Assert.Fail(state);
+    }
+
+    /// <summary>Takes the scores of a model while it is the only one that answers.</summary>
     private async Task ExpectAsync(List<ChildProcess> silos, string version)
     {
         for (var tries = 0; ; tries++)

@@ -134,7 +134,10 @@ public static class ClusterEngine
         })
 
         // Longer than any call of this project takes, shorter than callers wait; a call to a silo that just died is tried again after it.
-        .Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = TimeSpan.FromSeconds(3));
+        .Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = TimeSpan.FromSeconds(3))
+
+        // A shard that is cut off while it loads begins anew. Hundreds of them wait for their turn where a large silo has died, and those of version 0.1 read all their content.
+        .Configure<GrainCollectionOptions>(activations => activations.ActivationTimeout = TimeSpan.FromMinutes(2));
 
     private sealed class CounterLifecycle(ItemCounter counter, RosterBook book) : ILifecycleParticipant<ISiloLifecycle>
     {

@@ -10,7 +10,7 @@ public sealed record ClusterEngineOptions
 
     /// <summary>
     /// Shards of the items. Fixed for the life of a cluster's data: more of them spread a large catalogue over more silos, fewer make each write carry more items.
-    /// A shard reads all its content when it starts, so a large catalogue needs more of them than the default.
+    /// A shard keeps an index of its items in memory and reads it when it starts, so a large catalogue needs more of them than the default.
     /// </summary>
     public int ItemShards { get; init; } = 32;
 

@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
 using System.Runtime.InteropServices;
 
 namespace RecBackend.Cli.Up;
@@ -10,6 +12,8 @@ internal sealed partial class ChildProcess : IAsyncDisposable
     private const int LastLines = 25;
 
     private static readonly TimeSpan Grace = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan ListenLimit = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(100);
 
     private readonly Process _process;
     private readonly StreamWriter _log;
@@ -27,6 +31,9 @@ internal sealed partial class ChildProcess : IAsyncDisposable
     /// <summary>What it is, for messages.</summary>
     public string Name { get; }
 
+    /// <summary>Its number.</summary>
+    public int Id => _process.Id;
+
     /// <summary>Completes when the process has ended and its output is read.</summary>
     public Task Exited { get; }
 
@@ -35,7 +42,9 @@ internal sealed partial class ChildProcess : IAsyncDisposable
     /// <param name="assembly">Path of its dll.</param>
     /// <param name="arguments">Its command line.</param>
     /// <param name="logFile">Where its output goes; begun anew. Null: only its end is kept.</param>
-    public static ChildProcess Start(string name, string assembly, IEnumerable<string> arguments, string? logFile)
+    /// <param name="environment">Variables that it sees beside those of this process.</param>
+    public static ChildProcess Start(
+        string name, string assembly, IEnumerable<string> arguments, string? logFile, IReadOnlyDictionary<string, string>? environment = null)
     {
         if (!File.Exists(assembly))
         {
@@ -44,7 +53,7 @@ internal sealed partial class ChildProcess : IAsyncDisposable
 
         // The host that runs this command runs the child too, so that both are of one .NET.
         var host = Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet" ? Environment.ProcessPath! : "dotnet";
-        return StartProgram(name, host, [assembly, .. arguments], Path.GetDirectoryName(assembly)!, logFile);
+        return StartProgram(name, host, [assembly, .. arguments], Path.GetDirectoryName(assembly)!, logFile, environment);
     }
 
     /// <summary>Starts any program.</summary>
@@ -53,7 +62,9 @@ internal sealed partial class ChildProcess : IAsyncDisposable
     /// <param name="arguments">Its command line.</param>
     /// <param name="folder">The folder that it runs in.</param>
     /// <param name="logFile">Where its output goes; begun anew. Null: only its end is kept.</param>
-    public static ChildProcess StartProgram(string name, string program, IEnumerable<string> arguments, string folder, string? logFile)
+    /// <param name="environment">Variables that it sees beside those of this process.</param>
+    public static ChildProcess StartProgram(
+        string name, string program, IEnumerable<string> arguments, string folder, string? logFile, IReadOnlyDictionary<string, string>? environment = null)
     {
         var start = new ProcessStartInfo(program, arguments)
         {
@@ -62,10 +73,41 @@ internal sealed partial class ChildProcess : IAsyncDisposable
             RedirectStandardError = true,
             WorkingDirectory = folder,
         };
+        foreach (var (variable, value) in environment ?? new Dictionary<string, string>())
+        {
+            start.Environment[variable] = value;
+        }
+
         var log = logFile is null ? StreamWriter.Null : new StreamWriter(logFile, append: false) { AutoFlush = true };
         var process = new Process { StartInfo = start };
         process.Start();
         return new ChildProcess(name, process, log);
+    }
+
+    /// <summary>Waits until it accepts connections on a port of loopback.</summary>
+    /// <exception cref="CommandException">It ended, or does not listen in time.</exception>
+    public async Task ListeningAsync(int port, CancellationToken cancellation)
+    {
+        for (var clock = Stopwatch.StartNew(); clock.Elapsed < ListenLimit;)
+        {
+            if (Exited.IsCompleted)
+            {
+                throw EndedTooEarly();
+            }
+
+            using var socket = new TcpClient();
+            try
+            {
+                await socket.ConnectAsync(IPAddress.Loopback, port, cancellation);
+                return;
+            }
+            catch (SocketException)
+            {
+                await Task.Delay(PollInterval, cancellation);
+            }
+        }
+
+        throw new CommandException($"the {Name} does not listen within {ListenLimit.TotalSeconds} s");
     }
 
     /// <summary>Why it ended, with the end of its output.</summary>

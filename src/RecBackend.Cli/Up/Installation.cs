@@ -1,6 +1,6 @@
 namespace RecBackend.Cli.Up;
 
-/// <summary>Where the parts of the product lie: this program runs out of the checkout that it was built in.</summary>
+/// <summary>Where the parts of the product lie: this program runs out of the checkout that it was built in. The bench has this file too.</summary>
 internal static class Installation
 {
     private const string Solution = "RecBackend.sln";
@@ -16,6 +16,12 @@ internal static class Installation
 
     /// <summary>The gateway's dll.</summary>
     public static string Gateway => Output("gateway/RecBackend.Gateway", "RecBackend.Gateway.dll");
+
+    /// <summary>The silo's dll.</summary>
+    /// <exception cref="CommandException">It is not there.</exception>
+    public static string RequireSilo() => File.Exists(Silo)
+        ? Silo
+        : throw new CommandException($"{Silo} is not there: a cluster needs the packages Microsoft.Orleans.* and MessagePack, and a build with them; `./rec setup` says whether they can be restored here");
 
     // The last three folders of this program's own path, bin/Release/net10.0, are also those of the others, which are built with it.
     private static string Output(string project, string assembly)

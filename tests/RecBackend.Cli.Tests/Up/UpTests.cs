@@ -72,7 +72,7 @@ public class UpTests
     public async Task Second_start_of_a_cluster_finds_users_items_and_model_again()
     {
         Skip.IfNot(File.Exists(Installation.Silo), "The silo is not built: the packages of the cluster engine cannot be restored here.");
-        Skip.IfNot(LocalEngine.TryFind("redis-server") is not null && LocalEngine.TryFind("azurite-blob") is not null, "redis-server or azurite-blob is not installed.");
+        Skip.IfNot(ClusterPrograms.TryFind(ClusterPrograms.Redis) is not null && ClusterPrograms.TryFind(ClusterPrograms.Azurite) is not null, "redis-server or azurite-blob is not installed.");
         using var folder = new TemporaryFolder();
         var user = File.ReadLines(Path.Combine(Data, "events.csv")).Skip(1).First().Split(',')[0];
 

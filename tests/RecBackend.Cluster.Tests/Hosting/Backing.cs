@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Azure.Storage.Blobs;
+using RecBackend.Cli.Up;
 
 namespace RecBackend.Cluster.Tests.Hosting;
 
@@ -12,16 +13,13 @@ public sealed class Backing : IAsyncLifetime
 
     public string Redis => $"127.0.0.1:{_redis!.Port}";
 
-    /// <summary>The account that every Azurite has; its key is public.</summary>
     public BlobServiceClient Blobs => new(BlobsConnection);
 
-    public string BlobsConnection =>
-        "DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==;"
-        + $"BlobEndpoint=http://127.0.0.1:{_azurite!.Port}/devstoreaccount1;";
+    public string BlobsConnection => AzuriteAccount.ConnectionString(_azurite!.Port);
 
     public async Task InitializeAsync()
     {
-        var (redis, azurite) = (Find("redis-server"), Find("azurite-blob"));
+        var (redis, azurite) = (Find(ClusterPrograms.Redis), Find(ClusterPrograms.Azurite));
         _redis = await LoopbackServer.StartAsync(redis, (folder, port) => ["--port", $"{port}", "--bind", "127.0.0.1", "--save", "", "--dir", folder]);
         _azurite = await LoopbackServer.StartAsync(azurite, (folder, port) =>
             ["--silent", "--skipApiVersionCheck", "--disableTelemetry", "--blobHost", "127.0.0.1", "--blobPort", $"{port}", "--location", folder]);
@@ -42,14 +40,8 @@ public sealed class Backing : IAsyncLifetime
         }
     }
 
-    /// <summary>A program on the path, or where <c>./rec setup</c> puts what npm has.</summary>
-    private static string Find(string program)
-    {
-        var cache = Environment.GetEnvironmentVariable("XDG_CACHE_HOME") is { Length: > 0 } set ? set : Path.Combine(Environment.GetEnvironmentVariable("HOME") ?? "/", ".cache");
-        var folders = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator).Append(Path.Combine(cache, "recbackend", "azurite", "node_modules", ".bin"));
-        return folders.Select(folder => Path.Combine(folder, program)).FirstOrDefault(File.Exists)
-            ?? throw new InvalidOperationException($"{program} is not installed; `./rec test` installs it, or says how.");
-    }
+    private static string Find(string program) =>
+        ClusterPrograms.TryFind(program) ?? throw new InvalidOperationException($"{program} is not installed; `./rec test` installs it, or says how.");
 }
 
 [CollectionDefinition(Name)]

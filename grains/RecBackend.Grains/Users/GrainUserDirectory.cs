@@ -9,6 +9,9 @@ namespace RecBackend.Grains.Users;
 /// <summary>The users of the cluster: one grain each.</summary>
 internal sealed class GrainUserDirectory(IGrainFactory grains, ItemShards shards) : IUserDirectory
 {
+    /// <summary>Of one batch: as many as a storage takes in a fraction of the time that a call waits for its answer.</summary>
+    private const int WritesAtOnce = 128;
+
     public async ValueTask<UserSnapshot> GetAsync(string user, CancellationToken cancellation)
     {
         var grain = Grain(user);
@@ -23,7 +26,8 @@ internal sealed class GrainUserDirectory(IGrainFactory grains, ItemShards shards
         var known = items.Zip(exist).Where(item => item.Second).Select(item => item.First).ToHashSet(StringComparer.Ordinal);
 
         var outcomes = new UserEventOutcome[events.Count];
-        await Task.WhenAll(Enumerable.Range(0, events.Count).GroupBy(place => events[place].User, StringComparer.Ordinal).Select(async places =>
+        var users = Enumerable.Range(0, events.Count).GroupBy(place => events[place].User, StringComparer.Ordinal);
+        await Parallel.ForEachAsync(users, new ParallelOptions { MaxDegreeOfParallelism = WritesAtOnce, CancellationToken = cancellation }, async (places, _) =>
         {
             UserEvent[] own = [.. places.Select(place => Message(events[place]))];
             var grain = Grain(places.Key);
@@ -31,7 +35,7 @@ internal sealed class GrainUserDirectory(IGrainFactory grains, ItemShards shards
             {
                 outcomes[place] = outcome;
             }
-        }));
+        });
 
         return new(
             outcomes.Count(outcome => outcome == UserEventOutcome.Accepted),

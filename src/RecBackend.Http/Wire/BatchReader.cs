@@ -19,8 +19,14 @@ internal delegate ValueTask<EventReceipt> StoreChunk<T>(Chunk<T> chunk, Cancella
 /// Reads a body with many entries and stores it chunk by chunk, so that memory is bounded however long the body is. It takes NDJSON, declared as <c>application/x-ndjson</c> or recognized,
 /// an array, or one object. Of NDJSON, a bad line is rejected and the others are stored; an array that is not JSON, or an object that cannot be stored, is a problem.
 /// </summary>
-internal sealed class BatchReader<T>(HttpContext context, JsonTypeInfo<T> type, HttpLimits limits, StoreChunk<T> store)
+/// <param name="context">The call.</param>
+/// <param name="type">How an entry is read.</param>
+/// <param name="limits">What a body may be.</param>
+/// <param name="store">Stores a chunk.</param>
+/// <param name="chunk">Entries of a chunk; null = as many as the limits say.</param>
+internal sealed class BatchReader<T>(HttpContext context, JsonTypeInfo<T> type, HttpLimits limits, StoreChunk<T> store, int? chunk = null)
 {
+    private readonly int _most = chunk ?? limits.Chunk;
     private readonly Chunk<T> _chunk = new([], []);
     private readonly BatchReply _reply = new();
     private long _chunkBytes;
@@ -162,7 +168,7 @@ internal sealed class BatchReader<T>(HttpContext context, JsonTypeInfo<T> type, 
         }
 
         _chunkBytes += json.Length;
-        if (_chunk.Entries.Count >= limits.Chunk || _chunkBytes >= limits.ChunkBytes)
+        if (_chunk.Entries.Count >= _most || _chunkBytes >= limits.ChunkBytes)
         {
             await StoreAsync();
         }

@@ -1,11 +1,9 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
 using RecBackend.Bench.DataSets;
 using RecBackend.Bench.Engines;
 using RecBackend.Bench.Measuring;
 using RecBackend.Bench.Processes;
-using RecBackend.Core.Users;
 
 namespace RecBackend.Bench.Ingest;
 
@@ -80,51 +78,8 @@ internal sealed class IngestBenchmark(TimeSpan time, string stateFolder, string 
     private async Task<Result> MeasureAsync(string what, int writers, int batch, Func<int, IEventSink> open, DataSet data, CancellationToken cancellation)
     {
         ProgressLines.Say(string.Create(CultureInfo.InvariantCulture, $"{what}: {WarmUp.TotalSeconds:F0} s to warm up, {time.TotalSeconds:F0} s measured"));
-        var clock = Stopwatch.StartNew();
-
-        // The client of the HTTP sinks blocks: a pool that grows by a thread now and then would let the writers start one after the other.
-        ThreadPool.GetMinThreads(out var threads, out var ports);
-        ThreadPool.SetMinThreads(Math.Max(threads, writers + Environment.ProcessorCount), ports);
-        var all = await Task.WhenAll(Enumerable.Range(0, writers).Select(writer => Task.Run(
-            () => WriteAsync(open(writer), new EventStream(data.Items, $"{batch}-{writer}", writer), batch, clock, cancellation), cancellation)));
-        var calls = new LatencySample(all.Sum(x => x.Count));
-        foreach (var ticks in all.SelectMany(x => x))
-        {
-            calls.Add(ticks);
-        }
-
-        return new Result(what, (double)calls.Count * batch / time.TotalSeconds, calls);
-    }
-
-    // The ticks of every call that ended in the measured time.
-    private async Task<List<long>> WriteAsync(IEventSink sink, EventStream stream, int batch, Stopwatch clock, CancellationToken cancellation)
-    {
-        using (sink)
-        {
-            var ticks = new List<long>();
-            var events = new InteractionEvent[batch];
-            while (true)
-            {
-                cancellation.ThrowIfCancellationRequested();
-                foreach (ref var interaction in events.AsSpan())
-                {
-                    interaction = stream.Next();
-                }
-
-                var start = Stopwatch.GetTimestamp();
-                await sink.SendAsync(events);
-                var took = Stopwatch.GetTimestamp() - start;
-                if (clock.Elapsed >= WarmUp + time)
-                {
-                    return ticks;
-                }
-
-                if (clock.Elapsed >= WarmUp)
-                {
-                    ticks.Add(took);
-                }
-            }
-        }
+        var rate = await new EventLoad(writers, batch, WarmUp, time).RunAsync(open, writer => new EventStream(data.Items, $"{batch}-{writer}", writer).Next, cancellation);
+        return new Result(what, rate.Rate, rate.Calls);
     }
 
     private sealed record Result(string What, double Rate, LatencySample Calls);

@@ -18,6 +18,13 @@ internal sealed class LatencySample(int capacity)
         _sorted = false;
     }
 
+    /// <summary>Adds all of another sample.</summary>
+    public void Add(LatencySample other)
+    {
+        _ticks.AddRange(other._ticks);
+        _sorted = false;
+    }
+
     /// <summary>The smallest duration that <paramref name="share"/> of all durations do not exceed (nearest rank), in microseconds.</summary>
     public double Percentile(double share)
     {

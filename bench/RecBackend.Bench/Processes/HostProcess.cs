@@ -1,14 +1,16 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Net;
 using RecBackend.Cli;
 using RecBackend.Cli.Up;
 
 namespace RecBackend.Bench.Processes;
 
-/// <summary>A server or gateway that this run started on a free loopback port and stops again.</summary>
+/// <summary>A server, silo or gateway that this run started on a loopback port and stops again.</summary>
 internal sealed class HostProcess : IAsyncDisposable
 {
-    private static readonly TimeSpan StartLimit = TimeSpan.FromSeconds(90);
+    private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(50);
 
     private readonly ChildProcess _process;
 
@@ -21,16 +23,29 @@ internal sealed class HostProcess : IAsyncDisposable
     /// <summary>Where it listens.</summary>
     public IPEndPoint Endpoint { get; }
 
+    /// <summary>The same as a base URL.</summary>
+    public Uri Address => new($"http://{Endpoint}/");
+
+    /// <summary>Its number.</summary>
+    public int Id => _process.Id;
+
+    /// <summary>What it is, for messages.</summary>
+    public string Name => _process.Name;
+
+    /// <summary>A port of loopback that nobody listens on now.</summary>
+    public static IPEndPoint FreeEndpoint() => new(IPAddress.Loopback, Loopback.FreePort());
+
     /// <summary>Starts a program and waits until <c>/healthz/ready</c> says 200.</summary>
     /// <param name="name">What it is, for messages.</param>
     /// <param name="assembly">Its dll.</param>
     /// <param name="arguments">Its command line, without the address.</param>
     /// <param name="cancellation">Stops waiting, and the process.</param>
+    /// <param name="environment">Variables that it sees beside those of this process.</param>
     /// <exception cref="CommandException">It ended, or was not ready in time.</exception>
-    public static async Task<HostProcess> StartAsync(string name, string assembly, IEnumerable<string> arguments, CancellationToken cancellation)
+    public static async Task<HostProcess> StartAsync(
+        string name, string assembly, IEnumerable<string> arguments, CancellationToken cancellation, IReadOnlyDictionary<string, string>? environment = null)
     {
-        var endpoint = new IPEndPoint(IPAddress.Loopback, Loopback.FreePort());
-        var host = new HostProcess(ChildProcess.Start(name, assembly, ["--urls", $"http://{endpoint}", .. arguments], logFile: null), endpoint);
+        var host = Start(name, assembly, FreeEndpoint(), arguments, environment);
         try
         {
             await host.UntilReadyAsync(cancellation);
@@ -43,9 +58,45 @@ internal sealed class HostProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Starts a program and does not wait.</summary>
+    public static HostProcess Start(
+        string name, string assembly, IPEndPoint endpoint, IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null, string? logFile = null) =>
+        new(ChildProcess.Start(name, assembly, ["--urls", $"http://{endpoint}", .. arguments], logFile, environment), endpoint);
+
+    /// <summary>Waits until it is ready to do what it is for.</summary>
+    /// <exception cref="CommandException">It ended, or was not ready in time.</exception>
+    public Task UntilReadyAsync(CancellationToken cancellation) => UntilAsync("/healthz/ready", status => status == HttpStatusCode.OK, "ready", cancellation);
+
+    /// <summary>Waits until it takes calls, though it may have no model yet.</summary>
+    /// <exception cref="CommandException">It ended, or did not answer in time.</exception>
+    public Task UntilAnsweringAsync(CancellationToken cancellation) =>
+        UntilAsync("/v1/cluster", status => status == HttpStatusCode.OK, "answering calls", cancellation);
+
+    /// <summary>Bytes of memory that the process holds now.</summary>
+    public long ResidentBytes() => Status("VmRSS:");
+
+    /// <summary>The most that it ever held.</summary>
+    public long PeakResidentBytes() => Status("VmHWM:");
+
+    /// <summary>Processor time that it has used.</summary>
+    public TimeSpan ProcessorTime() => ProcessorTime(_process.Id);
+
+    /// <summary>Processor time that a process has used.</summary>
+    public static TimeSpan ProcessorTime(int id)
+    {
+        using var process = Process.GetProcessById(id);
+        return process.TotalProcessorTime;
+    }
+
     public ValueTask DisposeAsync() => _process.DisposeAsync();
 
-    private async Task UntilReadyAsync(CancellationToken cancellation)
+    private long Status(string line)
+    {
+        var kilobytes = File.ReadLines($"/proc/{_process.Id}/status").First(x => x.StartsWith(line, StringComparison.Ordinal))[line.Length..].Replace("kB", "", StringComparison.Ordinal);
+        return long.Parse(kilobytes, NumberStyles.AllowLeadingWhite | NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture) * 1024;
+    }
+
+    private async Task UntilAsync(string path, Func<HttpStatusCode, bool> reached, string what, CancellationToken cancellation)
     {
         using var client = new HttpClient { Timeout = TimeSpan.FromSeconds(5) };
         var clock = Stopwatch.StartNew();
@@ -58,20 +109,20 @@ internal sealed class HostProcess : IAsyncDisposable
 
             try
             {
-                using var response = await client.GetAsync(new Uri($"http://{Endpoint}/healthz/ready"), cancellation);
-                if (response.StatusCode == HttpStatusCode.OK)
+                using var response = await client.GetAsync(new Uri(Address, path), cancellation);
+                if (reached(response.StatusCode))
                 {
                     return;
                 }
             }
-            catch (HttpRequestException)
+            catch (Exception e) when (e is HttpRequestException or TaskCanceledException && !cancellation.IsCancellationRequested)
             {
                 // It does not listen yet.
             }
 
-            await Task.Delay(100, cancellation);
+            await Task.Delay(PollInterval, cancellation);
         }
 
-        throw new CommandException($"the {_process.Name} was not ready within {StartLimit.TotalSeconds} s");
+        throw new CommandException($"the {_process.Name} was not {what} within {StartLimit.TotalSeconds} s");
     }
 }

@@ -1,5 +1,6 @@
+using System.Globalization;
 using System.Net;
-using RecBackend.Bench.DataSets;
+using RecBackend.Cli.Up;
 
 namespace RecBackend.Bench.Processes;
 
@@ -9,14 +10,24 @@ internal static class Stack
     /// <summary>A server on <paramref name="state"/>.</summary>
     public static Task<HostProcess> StartServerAsync(string state, CancellationToken cancellation) => HostProcess.StartAsync(
         "server",
-        SampleOptions.Program("src/RecBackend.Server"),
-        ["--RecBackend:State", state, "--RecBackend:Development", "true"],
+        Installation.Server,
+        ServerArguments(state),
         cancellation);
 
-    /// <summary>A gateway in front of <paramref name="server"/>.</summary>
-    public static Task<HostProcess> StartGatewayAsync(IPEndPoint server, CancellationToken cancellation) => HostProcess.StartAsync(
+    /// <summary>Command line of a server on <paramref name="state"/>.</summary>
+    public static string[] ServerArguments(string state) => ["--RecBackend:State", state, "--RecBackend:Development", "true"];
+
+    /// <summary>A gateway in front of hosts that it is told of.</summary>
+    public static Task<HostProcess> StartGatewayAsync(CancellationToken cancellation, params IEnumerable<IPEndPoint> hosts) => HostProcess.StartAsync(
         "gateway",
-        SampleOptions.Program("gateway/RecBackend.Gateway"),
-        ["--Gateway:Destinations:0", $"http://{server}", "--RecBackend:Development", "true"],
+        Installation.Gateway,
+        ["--RecBackend:Development", "true", .. hosts.SelectMany((host, place) => new[] { string.Create(CultureInfo.InvariantCulture, $"--Gateway:Destinations:{place}"), $"http://{host}" })],
+        cancellation);
+
+    /// <summary>A gateway that follows the cluster of a silo.</summary>
+    public static Task<HostProcess> StartFollowerAsync(IPEndPoint silo, CancellationToken cancellation) => HostProcess.StartAsync(
+        "gateway",
+        Installation.Gateway,
+        ["--RecBackend:Development", "true", "--RecBackend:Gateway:Cluster:Seeds:0", $"http://{silo}"],
         cancellation);
 }

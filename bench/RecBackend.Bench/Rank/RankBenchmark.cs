@@ -32,7 +32,7 @@ internal sealed class RankBenchmark(int[] sizes, int requests, int warmUp, int l
         await using var engine = await BenchEngine.OpenAsync(prepared.CopyTo(Path.Combine(folder.Path, "in-process")), cancellation);
         var overHttp = ways.Contains("http") || ways.Contains("gateway");
         await using var server = overHttp ? await Stack.StartServerAsync(prepared.CopyTo(Path.Combine(folder.Path, "server")), cancellation) : null;
-        await using var gateway = ways.Contains("gateway") ? await Stack.StartGatewayAsync(server!.Endpoint, cancellation) : null;
+        await using var gateway = ways.Contains("gateway") ? await Stack.StartGatewayAsync(cancellation, server!.Endpoint) : null;
 
         RunFacts.Print(Console.Out, engine.Layout.Version);
         Console.WriteLine(string.Create(

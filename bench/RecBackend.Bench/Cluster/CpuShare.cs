@@ -9,9 +9,6 @@ internal sealed class CpuShare : IDisposable
     // Short, so that who has used up his share waits for milliseconds and not for a tenth of a second.
     private const int PeriodMicroseconds = 20_000;
 
-    // Against what else runs on the machine: the quota is to be the bound, not the neighbours.
-    private const int Weight = 10;
-
     private const string Root = "/sys/fs/cgroup";
 
     private readonly bool _second;
@@ -36,7 +33,6 @@ internal sealed class CpuShare : IDisposable
             }
 
             Directory.CreateDirectory(share._folder);
-            share.Write(second ? "cpu.weight" : "cpu.shares", (second ? 100 : 1024) * Weight);
             return share;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

@@ -138,11 +138,12 @@ internal sealed class ScaleOut(ClusterRun run)
             Add($"{lane.Key}_per_second", $"{lane.Name}: rankings of {Candidates} a second", rate, "");
             Add($"{lane.Key}_p50_ms", "p50", result.Calls.Percentile(0.5) / 1000, "ms");
             Add($"{lane.Key}_p99_ms", "p99", result.Calls.Percentile(0.99) / 1000, "ms");
-            Add($"{lane.Key}_host_cpu_ms", "processor time of its hosts for each ranking", result.HostProcessor.TotalMilliseconds / result.Calls.Count, "ms");
+            Add($"{lane.Key}_fallbacks", "answered by the fallback beside them", result.Fallbacks, "");
+            Add($"{lane.Key}_host_cpu_ms", "processor time of its hosts for each ranking", result.HostProcessor.TotalMilliseconds / (result.Calls.Count + result.Fallbacks), "ms");
             Add($"{lane.Key}_share_used", "of their shares used", result.HostProcessor / (result.Elapsed * lane.Hosts.Count * run.Options.Share), "");
             if (result.GatewayProcessor > TimeSpan.Zero)
             {
-                Add($"{lane.Key}_gateway_cpu_ms", "processor time of the gateway for each ranking", result.GatewayProcessor.TotalMilliseconds / result.Calls.Count, "ms");
+                Add($"{lane.Key}_gateway_cpu_ms", "processor time of the gateway for each ranking", result.GatewayProcessor.TotalMilliseconds / (result.Calls.Count + result.Fallbacks), "ms");
             }
         }
 
@@ -196,29 +197,38 @@ internal sealed class ScaleOut(ClusterRun run)
                 result.Elapsed += elapsed;
                 result.HostProcessor += Processor(hosts) - hostsBefore;
                 result.GatewayProcessor += gateway?.ProcessorTime() - gatewayBefore ?? TimeSpan.Zero;
-                foreach (var ticks in callers.SelectMany(x => x))
+                result.Fallbacks += callers.Sum(caller => caller.Fallbacks);
+                foreach (var ticks in callers.SelectMany(caller => caller.Ticks))
                 {
                     result.Calls.Add(ticks);
                 }
             }
         }
 
-        private static List<long> Call(IPEndPoint endpoint, byte[][] requests, int caller, Stopwatch clock, TimeSpan time)
+        private static (List<long> Ticks, int Fallbacks) Call(IPEndPoint endpoint, byte[][] requests, int caller, Stopwatch clock, TimeSpan time)
         {
             using var connection = new KeepAliveConnection(endpoint);
             var ticks = new List<long>();
+            var fallbacks = 0;
             for (var i = caller * 31; clock.Elapsed < time; i++)
             {
                 var start = Stopwatch.GetTimestamp();
                 var status = connection.Exchange(requests[i % requests.Length]);
                 ticks.Add(Stopwatch.GetTimestamp() - start);
-                if (status != 200 || connection.Body.IndexOf("\"mode\":\"model\""u8) < 0)
+                if (status != 200)
                 {
-                    throw new InvalidOperationException($"A ranking was not answered by the model: {status} {System.Text.Encoding.UTF8.GetString(connection.Body[..Math.Min(300, connection.Body.Length)])}");
+                    throw new InvalidOperationException($"A ranking failed: {status} {System.Text.Encoding.UTF8.GetString(connection.Body[..Math.Min(300, connection.Body.Length)])}");
+                }
+
+                // A host that is starved answers by the fallback, which is no ranking of the kind that is counted.
+                if (connection.Body.IndexOf("\"mode\":\"model\""u8) < 0)
+                {
+                    fallbacks++;
+                    ticks.RemoveAt(ticks.Count - 1);
                 }
             }
 
-            return ticks;
+            return (ticks, fallbacks);
         }
 
         private static TimeSpan Processor(IEnumerable<HostProcess> hosts) => hosts.Aggregate(TimeSpan.Zero, (sum, host) => sum + host.ProcessorTime());
@@ -228,6 +238,8 @@ internal sealed class ScaleOut(ClusterRun run)
     private sealed class LaneResult
     {
         public LatencySample Calls { get; } = new(10_000);
+
+        public int Fallbacks { get; set; }
 
         public TimeSpan Elapsed { get; set; }
 

@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
 using RecBackend.Cli.Data;
 using RecBackend.Cli.Loading;
 using RecBackend.Cli.Models;
@@ -24,7 +26,7 @@ internal sealed class LocalStack(UpOptions options)
     {
         var data = DataFolder.Open(options.Data);
         var bundle = BundleFile.Open(options.Bundle);
-        Loopback.RequireFree(options.Port);
+        RequireFree(options.Port);
         Directory.CreateDirectory(options.State);
         using var stateLock = LockState();
 
@@ -55,6 +57,19 @@ internal sealed class LocalStack(UpOptions options)
         }
 
         await work;
+    }
+
+    private static void RequireFree(int port)
+    {
+        try
+        {
+            using var listener = new TcpListener(IPAddress.Loopback, port);
+            listener.Start();
+        }
+        catch (SocketException e)
+        {
+            throw new CommandException($"port {port} cannot be used ({e.Message}): stop what listens there, or name another with --port", e);
+        }
     }
 
     private async Task ServeAsync(

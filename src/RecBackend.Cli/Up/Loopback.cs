@@ -3,29 +3,46 @@ using System.Net.Sockets;
 
 namespace RecBackend.Cli.Up;
 
-/// <summary>Ports of this machine.</summary>
+/// <summary>Ports of this machine. The bench and the tests have this file too.</summary>
 internal static class Loopback
 {
-    /// <summary>A port that nobody listens on now.</summary>
+    // Below those that the system takes for outgoing connections (32768 and up): none of these can take a port between the answer and its use.
+    private const int First = 10_000;
+    private const int End = 32_768;
+
+    private static readonly HashSet<int> Given = [];
+
+    /// <summary>A port that nobody listens on now, and that this process was not told before.</summary>
+    /// <exception cref="InvalidOperationException">None was found.</exception>
     public static int FreePort()
     {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
+        lock (Given)
+        {
+            for (var tries = 0; tries < 1_000; tries++)
+            {
+                var port = Random.Shared.Next(First, End);
+                if (!Given.Contains(port) && CanListen(port))
+                {
+                    Given.Add(port);
+                    return port;
+                }
+            }
+        }
+
+        throw new InvalidOperationException($"No port between {First} and {End} is free.");
     }
 
-    /// <summary>Makes sure that <paramref name="port"/> can be listened on.</summary>
-    /// <exception cref="CommandException">It cannot.</exception>
-    public static void RequireFree(int port)
+    private static bool CanListen(int port)
     {
         try
         {
             using var listener = new TcpListener(IPAddress.Loopback, port);
             listener.Start();
+            return true;
         }
-        catch (SocketException e)
+        catch (SocketException)
         {
-            throw new CommandException($"port {port} cannot be used ({e.Message}): stop what listens there, or name another with --port", e);
+            return false;
         }
     }
 }

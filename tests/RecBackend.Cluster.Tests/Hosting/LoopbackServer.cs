@@ -1,6 +1,7 @@
 using System.Diagnostics;
-using System.Net;
 using System.Net.Sockets;
+using System.Net;
+using RecBackend.Cli.Up;
 
 namespace RecBackend.Cluster.Tests.Hosting;
 
@@ -17,7 +18,7 @@ internal sealed class LoopbackServer : IAsyncDisposable
     public static async Task<LoopbackServer> StartAsync(string program, Func<string, int, string[]> arguments)
     {
         var folder = Directory.CreateTempSubdirectory("recbackend-");
-        var port = FreePort();
+        var port = Loopback.FreePort();
         var start = new ProcessStartInfo(program, arguments(folder.FullName, port)) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = folder.FullName };
         var process = Process.Start(start) ?? throw new InvalidOperationException($"{program} does not start.");
         process.OutputDataReceived += (_, _) => { };
@@ -41,13 +42,6 @@ internal sealed class LoopbackServer : IAsyncDisposable
 
         await server.DisposeAsync();
         throw new InvalidOperationException($"{program} does not listen.");
-    }
-
-    public static int FreePort()
-    {
-        using var listener = new TcpListener(IPAddress.Loopback, 0);
-        listener.Start();
-        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     public async ValueTask DisposeAsync()

@@ -2,6 +2,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Orleans.Configuration;
+using RecBackend.Cli.Up;
 using RecBackend.Core.Catalog;
 using RecBackend.Core.Items;
 using RecBackend.Core.Users;
@@ -104,7 +105,7 @@ internal sealed class TestCluster : IAsyncDisposable
         builder.Logging.ClearProviders().SetMinimumLevel(LogLevel.Warning);
         builder.UseOrleans(silo => more(silo
             .Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = (_cluster, "recbackend"))
-            .ConfigureEndpoints("127.0.0.1", LoopbackServer.FreePort(), LoopbackServer.FreePort())
+            .ConfigureEndpoints("127.0.0.1", Loopback.FreePort(), Loopback.FreePort())
             .UseRedisClustering(options => options.ConfigurationOptions = ConfigurationOptions.Parse(_backing.Redis))
             .UseRecBackendTimeouts()
             .AddRecBackendEngine(_backing.Blobs, _container, engine, _clock)));

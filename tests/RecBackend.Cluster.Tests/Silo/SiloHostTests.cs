@@ -1,6 +1,7 @@
 using System.Net;
-using System.Text;
 using System.Text.Json.Nodes;
+using System.Text;
+using RecBackend.Cli.Up;
 using RecBackend.Cluster.Tests.Hosting;
 using RecBackend.Server.Tests.Hosting;
 
@@ -58,7 +59,7 @@ public sealed class SiloHostTests(Backing backing)
         await using var silo = ChildProcess.Start(Checkout.Silo, address =>
         [
             "--RecBackend:State", state.Path, "--RecBackend:Development", "true",
-            "--RecBackend:Cluster:Redis", $"127.0.0.1:{LoopbackServer.FreePort()}",
+            "--RecBackend:Cluster:Redis", $"127.0.0.1:{Loopback.FreePort()}",
             "--RecBackend:Cluster:AdvertisedAddress", "127.0.0.1",
             "--RecBackend:Cluster:Address", address.ToString(),
             "--RecBackend:Cluster:Blobs:ConnectionString", backing.BlobsConnection,

@@ -1,4 +1,5 @@
 using System.Globalization;
+using RecBackend.Cli.Up;
 using RecBackend.Cluster.Tests.Hosting;
 using RecBackend.Server.Tests.Hosting;
 
@@ -18,7 +19,7 @@ internal static class SiloProcess
         "--RecBackend:Development", "true",
         "--RecBackend:Cluster:ClusterId", cluster,
         "--RecBackend:Cluster:Redis", backing.Redis,
-        "--RecBackend:Cluster:SiloPort", string.Create(CultureInfo.InvariantCulture, $"{LoopbackServer.FreePort()}"),
+        "--RecBackend:Cluster:SiloPort", string.Create(CultureInfo.InvariantCulture, $"{Loopback.FreePort()}"),
         "--RecBackend:Cluster:AdvertisedAddress", "127.0.0.1",
         "--RecBackend:Cluster:Address", address.ToString(),
         "--RecBackend:Cluster:ItemShards", "4",

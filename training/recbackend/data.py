@@ -74,6 +74,7 @@ class Dataset:
     split: np.ndarray  # uint8 [R]: TRAIN, VALID, TEST, or HELD_OUT (neither trained on, nor scored)
     held_out_items: frozenset[str]  # of a split by items: their events are in nobody's history or statistics
     fingerprint: str  # 16 hex digits over the files, the pictures among them
+    warmed: np.ndarray | None = None  # bool [R]: HELD_OUT rows that histories and statistics see all the same, as those of a new item's first days
 
     @property
     def rows(self) -> int:

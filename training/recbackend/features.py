@@ -333,6 +333,8 @@ def compute(dataset: Dataset, schema: Schema, progress: PictureProgress | None =
     """The features of every row under a given schema."""
     held_out = np.array([item.id in dataset.held_out_items for item in dataset.items])
     counted = ~held_out[dataset.item]  # rows that histories and statistics may see
+    if dataset.warmed is not None:
+        counted |= dataset.warmed
     training = dataset.split == TRAIN
     item_known = np.zeros(len(dataset.items), bool)
     item_known[dataset.item[training]] = True

@@ -28,6 +28,20 @@ def gauc(labels: np.ndarray, scores: np.ndarray, users: np.ndarray) -> float:
     return float(np.average(areas[known], weights=rows[known])) if known.any() else float("nan")
 
 
+def precision_at(count: int, labels: np.ndarray, scores: np.ndarray, groups: np.ndarray) -> float:
+    """Share of clicks among the `count` best-scored rows of a group, averaged over the groups.
+
+    Groups with no more than `count` rows are left out: there is nothing to choose. Of equal scores the earlier row counts as the better. NaN when no group is left.
+    """
+    _, group = np.unique(np.asarray(groups), return_inverse=True)
+    scores = np.asarray(scores, dtype=np.float64)
+    order = np.lexsort((np.arange(len(scores)), -scores, group))
+    rows = np.bincount(group)
+    place = np.arange(len(order)) - np.repeat(np.r_[0, np.cumsum(rows)[:-1]], rows)
+    best = order[(place < count) & (rows[group[order]] > count)]
+    return float(np.mean(np.asarray(labels)[best] > 0)) if len(best) else float("nan")
+
+
 def log_loss(labels: np.ndarray, scores: np.ndarray) -> float:
     """Mean negative log-likelihood in nats. Probabilities are kept 1e-7 away from 0 and 1."""
     probability = np.clip(np.asarray(scores, dtype=np.float64), 1e-7, 1 - 1e-7)

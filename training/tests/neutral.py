@@ -1,5 +1,6 @@
-"""Writes small data folders in the neutral form."""
+"""Writes small data folders in the neutral form, and a made-up MovieLens-1M to convert."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -53,3 +54,28 @@ def random_dataset(seed: int, rows: int = 400, users: int = 12, items: int = 15,
         held_out_items=frozenset(f"i{n}" for n in range(held_out)),
         fingerprint="random",
     )
+
+
+def write_movielens_1m(folder: Path, seed: int = 0, old: int = 8, new: int = 4, rare: int = 2, users: int = 30) -> Path:
+    """A source of `convert.movielens_1m`: `old` items of 210 rows, `new` ones of 80 and `rare` ones of 10, before, between and after the dates of protocol A. Clicks follow item and user."""
+    random = np.random.default_rng(seed)
+    folder.mkdir()
+    counts = [210] * old + [80] * new + [10] * rare
+    item = random.permutation(np.repeat(np.arange(len(counts)), counts))
+    user = random.integers(0, users, len(item))
+    like = random.normal(size=len(counts))[item] + random.normal(size=users)[user]
+    label = (like + random.logistic(size=len(item)) > 0).astype(int)
+    time = np.linspace(975_000_000, 979_000_000, len(item)).astype(int)
+    lines = [f"{u + 1},{i + 101},{l},{t}\n" for u, i, l, t in zip(user, item, label, time)]
+    (folder / "ratings.csv.gz").write_bytes(gzip.compress(("user_id,movie_id,label,timestamp\n" + "".join(lines)).encode()))
+    genres = ["Comedy", "Drama", "War"]
+    words = ["harbour", "winter", "captain", "letter", "violin", "desert"]
+    movies = [
+        {"movie_id": n + 101, "title": f"Film {n} (19{50 + n})", "year": 1950 + n, "genres": [genres[n % 3]], "plot_short": " ".join(random.choice(words, 20))}
+        for n in range(len(counts))
+    ]
+    _write_lines(folder / "content.jsonl", movies)
+    (folder / "users.dat").write_text("".join(f"{n + 1}::{'FM'[n % 2]}::{18 + n % 3}::{n % 4}::12345\n" for n in range(users)))
+    (folder / "poster_ids.txt").write_text("".join(f"{movie['movie_id']}\n" for movie in movies[:-1]))
+    np.save(folder / "poster_mobilenetv2_pca128_f32.npy", random.normal(size=(len(movies) - 1, 128)).astype(np.float32))
+    return folder

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from conftest import REPOSITORY
+from neutral import write_movielens_1m
 
 from recbackend import convert, data
 from recbackend.data import HELD_OUT, TEST, TRAIN, VALID
@@ -99,6 +100,42 @@ def test_sample_tells_nothing_that_was_only_known_later(shared_data):
         assert all((item.id, tag) in given for tag in item.tags)
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    return write_movielens_1m(tmp_path_factory.mktemp("ml") / "ml-1m")
+
+
+def rows_of_items(dataset):
+    return {item.id: np.flatnonzero(dataset.item == place) for place, item in enumerate(dataset.items)}
+
+
+def test_new_items_are_a_fifth_of_the_permuted_ids_and_all_their_rows_the_test(large, tmp_path):
+    convert.movielens_1m(large, tmp_path, "B", posters=False)
+    dataset = data.read(tmp_path)
+    expected = np.random.RandomState(7).permutation(np.arange(101, 115))[:2]
+    assert dataset.held_out_items == {str(item) for item in expected}
+    assert {item for item, rows in rows_of_items(dataset).items() if (dataset.split[rows] == TEST).any()} == dataset.held_out_items
+    assert (dataset.split[np.isin(dataset.item, [int(item) - 101 for item in expected])] == TEST).all()
+
+
+def test_warm_up_is_the_first_60_rows_of_each_new_item_and_rare_items_are_out(large, tmp_path):
+    convert.movielens_1m(large, tmp_path, "C", posters=False)
+    dataset = data.read(tmp_path)
+    assert dataset.rows == 8 * 210 + 4 * 80
+    for item, rows in rows_of_items(dataset).items():
+        if item in dataset.held_out_items:
+            assert dataset.split[rows].tolist() == [HELD_OUT] * 60 + [TEST] * 20
+        else:
+            assert len(rows) in (0, 210) and np.isin(dataset.split[rows], [TRAIN, VALID]).all()
+    assert len(dataset.held_out_items) == 4
+
+
+def test_whole_set_with_another_test_part_than_figures_are_reported_of_is_refused(large, tmp_path, monkeypatch):
+    monkeypatch.setattr(convert, "_WHOLE_ROWS", 8 * 210 + 4 * 80 + 2 * 10)
+    with pytest.raises(data.DataError, match=r"gives 4 new items and 80 test rows in protocol C; expected are \(970, 58240\)"):
+        convert.movielens_1m(large, tmp_path, "C", posters=False)
+
+
 def test_protocol_of_new_items_has_the_published_size(shared_data, tmp_path):
     convert.movielens_1m(shared_data / "ml-1m", tmp_path, "B", posters=False)
     dataset = data.read(tmp_path)
@@ -118,4 +155,5 @@ def test_warm_up_of_new_items_is_held_out(shared_data, tmp_path):
     dataset = data.read(tmp_path)
     new = np.array([item.id in dataset.held_out_items for item in dataset.items])[dataset.item]
     assert np.bincount(dataset.item[dataset.split == HELD_OUT]).max() == 60
+    assert len(dataset.held_out_items) == 970 and (dataset.split == TEST).sum() == 58_240
     assert (dataset.split[new] >= TEST).all() and np.isin(dataset.split[~new], [TRAIN, VALID]).all()

@@ -22,7 +22,7 @@ def slow_features(dataset, schema):
     log = []
     for row in range(dataset.rows):
         user, item, now = int(dataset.user[row]), int(dataset.item[row]), float(dataset.timestamp[row])
-        past = [entry for entry in log if dataset.items[entry[1]].id not in dataset.held_out_items]
+        past = [entry for entry in log if dataset.items[entry[1]].id not in dataset.held_out_items or (dataset.warmed is not None and dataset.warmed[entry[4]])]
         of_item = [entry for entry in past if entry[1] == item]
         of_user = [entry for entry in past if entry[0] == user]
         clicks = [entry for entry in of_user if entry[3] == 1][::-1]
@@ -41,12 +41,14 @@ def slow_features(dataset, schema):
             ],
             "history": [(entry[1], math.log(1 + newest - entry[2])) for entry in clicks[: schema.history]],
         }
-        log.append((user, item, now, int(dataset.label[row])))
+        log.append((user, item, now, int(dataset.label[row]), row))
 
 
-@pytest.mark.parametrize("seed, held_out", [(0, 0), (1, 0), (2, 3), (3, 1)])
-def test_features_are_those_of_a_row_by_row_reading(seed, held_out):
+@pytest.mark.parametrize("seed, held_out, warmed", [(0, 0, 0.0), (1, 0, 0.0), (2, 3, 0.0), (3, 1, 0.0), (4, 5, 0.5)])
+def test_features_are_those_of_a_row_by_row_reading(seed, held_out, warmed):
     dataset = random_dataset(seed, held_out=held_out)
+    if warmed:
+        dataset = dataclasses.replace(dataset, warmed=np.random.default_rng(seed).random(dataset.rows) < warmed)
     schema = schema_of(dataset)
     features = compute(dataset, schema)
     history = features.history(np.arange(dataset.rows))

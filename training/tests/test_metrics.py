@@ -63,3 +63,19 @@ def test_calibration_error_averages_the_gap_of_ten_bins_over_rows(seed):
         if inside.any():
             total += abs(labels[inside].mean() - scores[inside].mean()) * inside.sum()
     assert metrics.calibration_error(labels, scores) == pytest.approx(total / 500, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_precision_is_of_the_best_rows_of_each_group_that_has_more(seed):
+    labels, scores, groups = random_rows(seed, users=120)
+    shares = []
+    for group in set(groups):
+        rows = sorted(np.flatnonzero(groups == group), key=lambda row: (-scores[row], row))
+        if len(rows) > 2:
+            shares.append(labels[rows[:2]].mean())
+    assert 0 < len(shares) < len(set(groups))
+    assert metrics.precision_at(2, labels, scores, groups) == pytest.approx(np.mean(shares), abs=1e-12)
+
+
+def test_precision_without_a_group_to_choose_from_is_unknown():
+    assert math.isnan(metrics.precision_at(2, np.array([1, 0]), np.array([0.1, 0.2]), np.array([5, 5])))

@@ -63,7 +63,7 @@ class HistoryProjection(nn.Module):
     def forward(self, history: Tensor, actions: Tensor, intervals: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """history [B, L, event] with zeros in padding, actions, intervals and mask [B, L] -> [B, L, state], [B, read]."""
         age = 1 - torch.exp(intervals * -0.25)
-        place = self.position + self.action(actions) + age.unsqueeze(2) * self.interval
+        place = self.position[: int(history.shape[1])] + self.action(actions) + age.unsqueeze(2) * self.interval
         keys, values = torch.split(self.project(history), place.shape[2], 2)
         mean = values.sum(1) / mask.sum(1, keepdim=True).clamp(min=1.0)
         return torch.cat([keys + place, values, mask.unsqueeze(2)], 2), mean
@@ -109,6 +109,23 @@ def start_as_similarity(history: HistoryProjection, attention: TargetAttention) 
     history.project.weight.mul_(0.1)
     history.project.weight[:total, :event] = attention.query.weight
     history.project.weight[total:, :event] = attention.query.weight
+
+
+class Dropout(nn.Module):
+    """`nn.Dropout` that draws a byte for each element, where PyTorch draws a float: on a CPU that was a seventh of a training step. The share is rounded to a multiple of 1/256."""
+
+    def __init__(self, share: float):
+        super().__init__()
+        self.kept = round((1 - share) * 256)
+        if not 0 < self.kept <= 256:
+            raise ValueError(f"dropout is {share}; 0 or more and less than 1 is allowed")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x of any shape -> the same shape, some elements 0 and the others larger in training."""
+        if not self.training or self.kept == 256:
+            return x
+        drawn = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None).view(torch.uint8)[: x.numel()]
+        return x * ((drawn < self.kept).to(x.dtype) * (256 / self.kept)).view_as(x)
 
 
 class LowRankCross(nn.Module):
@@ -189,7 +206,7 @@ class UserEncoder(nn.Module):
         self.history = HistoryProjection(event, shape.heads, shape.head_width, schema.history, len(schema.actions)) if history is None else history
         self.statistics = Standardize(len(schema.user_statistics))
         width = user_id + shape.profile_width * len(schema.profile) + len(schema.user_statistics) + self.history.read + 1
-        self.tower = nn.Sequential(nn.Linear(width, shape.user_hidden), nn.ReLU(), nn.Dropout(shape.dropout))
+        self.tower = nn.Sequential(nn.Linear(width, shape.user_hidden), nn.ReLU(), Dropout(shape.dropout))
         self.state = nn.Linear(width + shape.user_hidden, shape.hidden[0] + shape.user_width)
         self.user_state = shape.hidden[0] + shape.user_width
         self.history_state = self.history.state
@@ -235,7 +252,7 @@ class Ranker(nn.Module):
         self.first = nn.Linear(width + shape.user_width + self.attention.read, shape.hidden[0], bias=False)
         self.context = nn.Linear(len(schema.context), shape.hidden[0], bias=False) if schema.context else None
         self.deep = nn.Sequential(
-            nn.ReLU(), nn.Dropout(shape.dropout), nn.Linear(*shape.hidden), nn.ReLU(), nn.Dropout(shape.dropout), nn.Linear(shape.hidden[1], 1)
+            nn.ReLU(), Dropout(shape.dropout), nn.Linear(*shape.hidden), nn.ReLU(), Dropout(shape.dropout), nn.Linear(shape.hidden[1], 1)
         )
         crossed = width + self.attention.read + shape.user_width
         self.crosses = nn.ModuleList(LowRankCross(crossed, shape.cross_rank) for _ in range(shape.cross_layers))
@@ -281,13 +298,13 @@ class SequenceEncoder(nn.Module):
         self.register_buffer("grid", torch.linspace(0, 12, 7))
         self.interval = nn.Linear(7, width, bias=False)
         nn.init.zeros_(self.interval.weight)  # an interval that training never saw should say nothing
-        self.blocks = nn.ModuleList(_TransformerBlock(width, heads, length, dropout) for _ in range(layers))
+        self.blocks = nn.ModuleList(_TransformerBlock(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, history: Tensor, intervals: Tensor, mask: Tensor) -> Tensor:
         """history [B, L, event], intervals and mask [B, L] -> [B, L, width], zeros in padding."""
         buckets = (1 - (intervals.clamp(max=12).unsqueeze(2) - self.grid).abs() / 2).clamp(min=0)
-        x = self.event(history) + self.position + self.interval(buckets)
+        x = self.event(history) + self.position[: int(history.shape[1])] + self.interval(buckets)
         blocked = (mask - 1.0).unsqueeze(1).unsqueeze(1) * 1e4
         for block in self.blocks:
             x = block(x, blocked)
@@ -297,21 +314,22 @@ class SequenceEncoder(nn.Module):
 class _TransformerBlock(nn.Module):
     """Self-attention and a feed-forward network, each behind a norm and beside a shortcut. PyTorch's own layer has a fast path that cannot be exported."""
 
-    def __init__(self, width: int, heads: int, length: int, dropout: float):
+    def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
-        self.heads, self.length, self.width = heads, length, width
+        self.heads, self.width = heads, width
         self.attention_norm, self.norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.project = nn.Linear(width, 3 * width)
         self.join = nn.Linear(width, width)
-        self.feed = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(2 * width, width))
-        self.dropout = nn.Dropout(dropout)
+        self.feed = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), Dropout(dropout), nn.Linear(2 * width, width))
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, blocked: Tensor) -> Tensor:
         """x [B, L, width], blocked [B, 1, 1, L] (0, or very negative where padding is) -> [B, L, width]."""
         parts = torch.split(self.project(self.attention_norm(x)), self.width, 2)
-        query, key, value = (part.reshape(-1, self.length, self.heads, self.width // self.heads).transpose(1, 2) for part in parts)
+        length = int(x.shape[1])
+        query, key, value = (part.reshape(-1, length, self.heads, self.width // self.heads).transpose(1, 2) for part in parts)
         scores = torch.matmul(query * (self.width // self.heads) ** -0.5, key.transpose(2, 3)) + blocked
-        read = torch.matmul(functional.softmax(scores, 3), value).transpose(1, 2).reshape(-1, self.length, self.width)
+        read = torch.matmul(functional.softmax(scores, 3), value).transpose(1, 2).reshape(-1, length, self.width)
         x = x + self.dropout(self.join(read))
         return x + self.dropout(self.feed(self.norm(x)))
 

@@ -9,7 +9,7 @@ import torch
 from neutral import random_dataset
 from recbackend import metrics
 from recbackend.features import FeatureOptions, build
-from recbackend.layers import HistoryProjection, IdTable, RankingShape, SequenceEncoder, Standardize, TargetAttention
+from recbackend.layers import Dropout, HistoryProjection, IdTable, RankingShape, SequenceEncoder, Standardize, TargetAttention
 from recbackend.recipes import id as id_recipe
 from recbackend.recipes import ctrl, mim, ppm, srp4ctr
 from recbackend.replay import Replay
@@ -241,8 +241,49 @@ def test_cold_candidates_lose_their_statistics_in_training(features):
     model.eval()
     model(batch)
     prior = features.schema.item_statistics[1].prior
-    assert torch.equal(seen[0][:, :, -3:], torch.tensor([0.0, prior, 0.0]).expand(*seen[0].shape[:2], 3))
-    torch.testing.assert_close(seen[1][:, :, -3:], batch.item_statistics)
+    half = len(seen) // 2
+    trained, served = torch.cat(seen[:half])[:, :, -3:], torch.cat(seen[half:])[:, :, -3:]
+    assert torch.equal(trained, torch.tensor([0.0, prior, 0.0]).expand(*trained.shape))
+    by_length = torch.argsort(batch.history_mask.sum(1).to(torch.int64))
+    torch.testing.assert_close(served, batch.item_statistics[by_length])
+
+
+def test_padding_of_a_history_changes_no_score(trained_parts, features):
+    model, batch = trained_parts
+    with torch.no_grad():
+        expected = model.ranker.logits(*model.ranker_inputs(batch))
+        assert len(torch.unique(batch.history_mask.sum(1))) > 3
+        torch.testing.assert_close(model(batch), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.fixture(params=["id", "ppm"])
+def trained_parts(request, features):
+    """A model with random weights everywhere, in eval mode, and a batch of histories of many lengths."""
+    if request.param == "id":
+        model = id_recipe.build(features, ID, 4)
+    else:
+        model = ppm.model_on(ppm.pretrain_items(features, PPM, 1, None), features, PPM, 4, ids=True)
+    torch.manual_seed(4)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn(parameter.shape)
+    return model.eval(), Examples.of(features).batch(requests(features, features.rows(0), 4)[:40])
+
+
+def test_dropout_drops_the_share_and_keeps_the_mean():
+    torch.manual_seed(1)
+    layer, x = Dropout(0.25), torch.ones(1001, 37)
+    dropped = layer(x)
+    assert abs(float((dropped == 0).float().mean()) - 0.25) < 0.01
+    assert abs(float(dropped.mean()) - 1) < 0.02
+    assert all(abs(float((dropped[:, place::8] == 0).float().mean()) - 0.25) < 0.03 for place in range(8))
+    assert torch.equal(layer.eval()(x), x)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_dropout_of_all_or_of_less_than_nothing_is_refused(share):
+    with pytest.raises(ValueError, match="dropout is"):
+        Dropout(share)
 
 
 def test_items_without_text_or_picture_have_zeros_for_it(features):

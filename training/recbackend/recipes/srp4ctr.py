@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..features import Features
-from ..layers import HistoryProjection, IdTable, Ranker, RankingShape, TargetAttention, UserEncoder, start_as_similarity
+from ..layers import Dropout, HistoryProjection, IdTable, Ranker, RankingShape, TargetAttention, UserEncoder, start_as_similarity
 from ..train import ClickModel, Examples, Fit, Progress, Schedule, TrainedModel, conclude, fit, requests
 from .id import READS, ItemEncoder
 
@@ -72,9 +72,9 @@ class FgBert(nn.Module):
         self.position = nn.Parameter(torch.randn(length, width) * 0.02)
         self.action = nn.Parameter(torch.randn(actions + 1, width) * 0.02)
         self.interval = nn.Parameter(torch.zeros(width))
-        self.layers = nn.ModuleList(_EncoderLayer(width, heads, length, dropout) for _ in range(layers))
+        self.layers = nn.ModuleList(_EncoderLayer(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, history: Tensor, actions: Tensor, intervals: Tensor, mask: Tensor, hide: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """history [B, L, event], actions, intervals, mask [B, L], `hide` [B, L] (1 = do not look) -> outputs [B, L, width], and for each layer its keys, then its values
@@ -84,7 +84,7 @@ class FgBert(nn.Module):
             x = torch.where(hide.unsqueeze(2) > 0, self.hidden, x)
         # Bounded, as in `HistoryProjection`: users come back after longer than training has seen.
         age = 1 - torch.exp(intervals * -0.25)
-        x = self.dropout(x + self.position + functional.embedding(actions, self.action) + age.unsqueeze(2) * self.interval)
+        x = self.dropout(x + self.position[: int(x.shape[1])] + functional.embedding(actions, self.action) + age.unsqueeze(2) * self.interval)
         blocked = (mask - 1.0).unsqueeze(1).unsqueeze(1) * 1e4
         state = []
         for layer in self.layers:
@@ -96,14 +96,14 @@ class FgBert(nn.Module):
 class _EncoderLayer(nn.Module):
     """Self-attention and a feed-forward network, each behind a norm and beside a shortcut."""
 
-    def __init__(self, width: int, heads: int, length: int, dropout: float):
+    def __init__(self, width: int, heads: int, dropout: float):
         super().__init__()
-        self.split = (length, heads, width // heads)
+        self.split = (heads, width // heads)
         self.attention_norm, self.norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.query, self.key, self.value = nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, width)
         self.join = nn.Linear(width, width)
         self.feed = _feed(width, dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         start_as_identity(self.value, 1.0)
         start_as_identity(self.join, 0.5)
 
@@ -111,8 +111,8 @@ class _EncoderLayer(nn.Module):
         """x [B, L, width], blocked [B, 1, 1, L] (0, or very negative where padding is) -> the next x, and the keys and values of this layer, all [B, L, width]."""
         normed = self.attention_norm(x)
         keys, values = self.key(normed), self.value(normed)
-        query, key, value = (part.reshape(-1, *self.split).transpose(1, 2) for part in (self.query(normed), keys, values))
-        weights = functional.softmax(torch.matmul(query * self.split[2] ** -0.5, key.transpose(2, 3)) + blocked, 3)
+        query, key, value = (part.reshape(-1, int(x.shape[1]), *self.split).transpose(1, 2) for part in (self.query(normed), keys, values))
+        weights = functional.softmax(torch.matmul(query * self.split[1] ** -0.5, key.transpose(2, 3)) + blocked, 3)
         x = x + self.dropout(self.join(torch.matmul(weights, value).transpose(1, 2).flatten(2)))
         return x + self.dropout(self.feed(self.norm(x))), keys, values
 
@@ -294,7 +294,7 @@ class _BridgeLayer(nn.Module):
         self.attention_norm, self.norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.query, self.join = nn.Linear(width, width), nn.Linear(width, width)
         self.feed = _feed(width, dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
 
 class Bridge(nn.Module):
@@ -316,7 +316,7 @@ class Bridge(nn.Module):
 
 
 def _feed(width: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(2 * width, width))
+    return nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), Dropout(dropout), nn.Linear(2 * width, width))
 
 
 # Stages

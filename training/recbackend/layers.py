@@ -17,6 +17,8 @@ from .features import Schema
 
 # Below this deviation a number counts as the same in all rows. Click rates of one in a thousand still deviate by ten times as much.
 _CONSTANT = 1e-4
+# Events that `Pace` takes for the newest: of 1, 3, 5, 10, 20 and 40, the age of the tenth said most of the click rate on the validation part of MovieLens-1M.
+_NEWEST = 10
 
 
 class CategoricalInputs(nn.Module):
@@ -190,6 +192,8 @@ class RankingShape:
     cross_layers: int = 2
     cross_rank: int = 16
     dropout: float = 0.2
+    pace: bool = False
+    """Whether the user encoder reads the `Pace` of a history."""
 
 
 class UserEncoder(nn.Module):
@@ -205,7 +209,9 @@ class UserEncoder(nn.Module):
         self.profile = nn.ModuleList(_embedding(attribute.size, shape.profile_width) for attribute in schema.profile)
         self.history = HistoryProjection(event, shape.heads, shape.head_width, schema.history, len(schema.actions)) if history is None else history
         self.statistics = Standardize(len(schema.user_statistics))
+        self.pace = Pace() if shape.pace else None
         width = user_id + shape.profile_width * len(schema.profile) + len(schema.user_statistics) + self.history.read + 1
+        width += self.pace.width if self.pace is not None else 0
         self.tower = nn.Sequential(nn.Linear(width, shape.user_hidden), nn.ReLU(), Dropout(shape.dropout))
         self.state = nn.Linear(width + shape.user_hidden, shape.hidden[0] + shape.user_width)
         self.user_state = shape.hidden[0] + shape.user_width
@@ -231,8 +237,29 @@ class UserEncoder(nn.Module):
         known += [embedding(profile[:, place]) for place, embedding in enumerate(self.profile)]
         if user_statistics is not None:
             known.append(self.statistics(user_statistics))
+        if self.pace is not None:
+            known.append(self.pace(history_intervals, history_mask))
         user = torch.cat([*known, read, torch.log1p(count)], 1)
         return self.state(torch.cat([user, self.tower(user)], 1)), history_state
+
+
+class Pace(nn.Module):
+    """How the ages of a history's newest events, and of all of them, are spread: shares of soft buckets, one for each e-fold of seconds up to two days.
+
+    A history holds clicks alone. Of two users who look at as many items a minute, the one with more clicks a minute clicks on more of what is shown, which no counter has to tell.
+    """
+
+    width = 26
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("grid", torch.linspace(0, 12, self.width // 2))
+
+    def forward(self, intervals: Tensor, mask: Tensor) -> Tensor:
+        """intervals and mask [B, L] -> [B, width]; zeros for an empty history."""
+        buckets = (1 - (intervals.clamp(max=12).unsqueeze(2) - self.grid).abs()).clamp(min=0) * mask.unsqueeze(2)
+        parts = ((buckets[:, :_NEWEST], mask[:, :_NEWEST]), (buckets, mask))
+        return torch.cat([part.sum(1) / present.sum(1, keepdim=True).clamp(min=1.0) for part, present in parts], 1)
 
 
 class Ranker(nn.Module):

@@ -9,7 +9,7 @@ import torch
 from neutral import random_dataset
 from recbackend import metrics
 from recbackend.features import FeatureOptions, build
-from recbackend.layers import Dropout, HistoryProjection, IdTable, RankingShape, SequenceEncoder, Standardize, TargetAttention
+from recbackend.layers import Dropout, HistoryProjection, IdTable, Pace, RankingShape, SequenceEncoder, Standardize, TargetAttention
 from recbackend.recipes import id as id_recipe
 from recbackend.recipes import ctrl, mim, ppm, srp4ctr
 from recbackend.replay import Replay
@@ -259,15 +259,45 @@ def test_padding_of_a_history_changes_no_score(trained_parts, features):
 @pytest.fixture(params=["id", "ppm"])
 def trained_parts(request, features):
     """A model with random weights everywhere, in eval mode, and a batch of histories of many lengths."""
+    shape = dataclasses.replace(SHAPE, pace=True)
     if request.param == "id":
-        model = id_recipe.build(features, ID, 4)
+        model = id_recipe.build(features, dataclasses.replace(ID, shape=shape), 4)
     else:
-        model = ppm.model_on(ppm.pretrain_items(features, PPM, 1, None), features, PPM, 4, ids=True)
+        model = ppm.model_on(ppm.pretrain_items(features, PPM, 1, None), features, dataclasses.replace(PPM, shape=shape), 4, ids=True)
     torch.manual_seed(4)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn(parameter.shape)
     return model.eval(), Examples.of(features).batch(requests(features, features.rows(0), 4)[:40])
+
+
+def test_pace_says_how_long_ago_the_newest_and_all_events_were():
+    pace = Pace()
+    mask = torch.zeros(3, 50)
+    mask[0, :4], mask[1] = 1, 1
+    intervals = torch.zeros(3, 50)
+    intervals[0, 1:4] = torch.tensor([3.0, 3.5, 20.0])
+    intervals[1, 10:] = 5
+    found = pace(intervals, mask)
+    expected = torch.zeros(13)
+    expected[[0, 3, 4, 12]] = torch.tensor([0.25, 0.375, 0.125, 0.25])
+    torch.testing.assert_close(found[0], torch.cat([expected, expected]))
+    assert found[1, 0] == 1 and abs(float(found[1, 13]) - 0.2) < 1e-6 and abs(float(found[1, 13 + 5]) - 0.8) < 1e-6
+    assert torch.equal(found[2], torch.zeros(26))
+
+
+@pytest.mark.parametrize("pace", [False, True])
+def test_user_state_knows_the_pace_if_the_shape_says_so(features, pace):
+    encoder = id_recipe.build(features, dataclasses.replace(ID, shape=dataclasses.replace(SHAPE, pace=pace)), 1).user_encoder.eval()
+    batch = Examples.of(features).batch(requests(features, features.rows(2), 1)[:4])
+    assert (batch.history_mask.sum(1) > 1).all()
+
+    def state(intervals):
+        history = torch.ones(*intervals.shape, sum(encoder.widths)) * batch.history_mask.unsqueeze(2)
+        return encoder(torch.zeros(4, 8), history, batch.history_actions, intervals, batch.history_mask, batch.profile, batch.user_statistics)[0]
+
+    hurried, slow = (state(age * batch.history_mask) for age in (1.0, 9.0))
+    assert torch.equal(hurried, slow) != pace
 
 
 def test_dropout_drops_the_share_and_keeps_the_mean():

@@ -34,6 +34,11 @@ class CategoricalInputs(nn.Module):
         self.categories = _embedding(categories, category_width) if categories else None
         self.attributes = nn.ModuleList(_embedding(size, attribute_width) for size in attributes)
 
+    @classmethod
+    def of(cls, schema: Schema, category_width: int, attribute_width: int) -> CategoricalInputs:
+        """For the vocabularies of `schema`."""
+        return cls(schema.categories.size if schema.categories else 0, [attribute.size for attribute in schema.attributes], category_width, attribute_width)
+
     def forward(self, categories: Tensor | None, attributes: Tensor | None) -> Tensor:
         """categories [B, K] and attributes [B, A], vocabulary ids -> [B, width]."""
         parts = []
@@ -381,6 +386,13 @@ class IdTable(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """Row numbers of any shape [...] -> [..., width]."""
         return functional.embedding(self.drop(rows), self.embedding)
+
+
+def members(categories: Tensor, size: int) -> Tensor:
+    """Vocabulary ids [B, K] -> [B, size] of 0 and 1; padding is nobody's category."""
+    target = torch.zeros(len(categories), size).scatter_(1, categories, 1.0)
+    target[:, 0] = 0
+    return target
 
 
 def _linear(layer: nn.Linear, x: Tensor) -> Tensor:

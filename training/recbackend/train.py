@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from . import metrics
 from .features import Features
+from .layers import RankingShape
 
 # A calibration that shrinks logits further than this would leave ties in 32 bits.
 _LEAST_SCALE = 1e-4
@@ -266,6 +267,12 @@ class Progress(Protocol):
     def update(self, done: int, total: int, loss: float | None = None) -> None: ...
 
 
+def begin(progress: Progress | None, stage: str, unit: str = "steps") -> None:
+    """Says which work begins, if anybody listens."""
+    if progress is not None:
+        progress.stage(stage, unit)
+
+
 @dataclass(frozen=True)
 class Schedule:
     """How long and how fast to learn. Rows are shuffled anew for every epoch."""
@@ -288,6 +295,26 @@ class Schedule:
     checks_per_epoch: int = 1
     patience: int = 2
     """Checks without a better validation before training ends."""
+
+
+@dataclass(frozen=True)
+class ClickConfig:
+    """The settings of a click model that every recipe has; a recipe's `Config` adds its own, and may have other defaults."""
+
+    item_id: int = 32
+    user_id: int = 32
+    category_width: int = 16
+    attribute_width: int = 16
+    shape: RankingShape = RankingShape()
+    item_dropout: float = 0.05
+    """Share of the items, and of the candidates, that a step of training takes for unknown."""
+    user_dropout: float = 0.2
+    embedding_prior: float = 16.0
+    """Precision of the Gaussian prior on embeddings (`ClickModel.loss`)."""
+    request: int = 8
+    """Rows of a user that training scores with one history (`requests`). More is faster, and trains on histories that are staler than those of serving."""
+    history: int = 50
+    schedule: Schedule = Schedule(epochs=6, batch=256, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=0.5)
 
 
 @dataclass
@@ -422,6 +449,33 @@ def fit_calibration(logits: np.ndarray, labels: np.ndarray) -> tuple[float, floa
     return scale, bias
 
 
+def train_on_clicks(
+    recipe: str,
+    model: ClickModel,
+    features: Features,
+    config: ClickConfig,
+    seed: int,
+    progress: Progress | None = None,
+    item_encoder: nn.Module | None = None,
+    item_inputs: tuple[str, ...] | None = None,
+) -> TrainedModel:
+    """The last stage of every recipe: learns the clicks of the training part, stops on the validation part's AUC, and concludes.
+
+    `item_encoder` and `item_inputs` are those of `conclude`; a recipe without frozen parts leaves them out.
+    """
+    validation = requests(features, features.rows(1), config.request)
+    fit(
+        model,
+        requests(features, features.rows(0), config.request, seed),
+        lambda batch: model.loss(batch, config.embedding_prior),
+        config.schedule,
+        seed,
+        (lambda: model.score(validation)) if len(validation) else None,
+        progress,
+    )
+    return conclude(recipe, model, features, item_encoder or model.item_encoder, item_inputs or tuple(model.inputs), config, progress)
+
+
 def conclude(
     recipe: str,
     model: ClickModel,
@@ -436,8 +490,7 @@ def conclude(
     `item_encoder` reads the contract's inputs `item_inputs`; in recipes with frozen parts it is those and `model.item_encoder` in one. Without validation rows the
     training rows are what is left to calibrate on.
     """
-    if progress is not None:
-        progress.stage("calibrate", "rows")
+    begin(progress, "calibrate", "rows")
     rows = features.rows(1) if len(features.rows(1)) else features.rows(0)
     rows, logits = model.predict(requests(features, rows, 1), progress=progress)
     scale, bias = fit_calibration(logits, features.label[rows])

@@ -10,7 +10,7 @@ import torch
 from conftest import REPOSITORY
 from PIL import Image
 
-from recbackend import data, export, safetensors
+from recbackend import data, export, safetensors, train
 from recbackend.features import FeatureOptions, build
 from recbackend.layers import RankingShape
 from recbackend.recipes import id as id_recipe
@@ -44,7 +44,7 @@ def exported(request, tmp_path_factory):
     options = FeatureOptions(history=10, text_length=16, text_vocabulary=360, text=content, images=pixels, image_size=16, image_features=content and not pixels)
     features = build(dataset, options)
     seen = []
-    conclude = recipe.conclude
+    conclude = train.conclude
 
     def remember(name, model, *rest):
         seen.append(model)
@@ -55,7 +55,7 @@ def exported(request, tmp_path_factory):
         return finished
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recipe, "conclude", remember)
+        patch.setattr(train, "conclude", remember)
         trained = recipe.train(features, config, 1)
     export.write(trained, features, dataset, out, TRAINING, uncached=True)
     model = seen[0]

@@ -9,7 +9,7 @@ from test_recipes import ENOUGH, MIM, QUICK, tasteful, told_apart
 
 from recbackend.recipes import mim
 from recbackend.replay import Replay
-from recbackend.train import Examples, Schedule, fit, requests
+from recbackend.train import Examples, Schedule, conclude, fit, requests
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_content_stays_as_it_was_tuned_while_clicks_are_learned(features, tuned)
 def test_cosines_are_those_of_the_cached_representations(features, tuned):
     """The interests, written out from an item's row and the representations of the history that a server holds."""
     model = mim.build(features, MIM, tuned[0], 1).eval()
-    trained = mim.conclude("mim", model, features, mim.ItemEncoder(tuned[0], model.item_encoder), tuned[0].reads, MIM)
+    trained = conclude("mim", model, features, mim.ItemEncoder(tuned[0], model.item_encoder), tuned[0].reads, MIM)
     replay = Replay(trained, features)
     row = features.rows(2)[features.history_end[features.rows(2)] - features.history_begin[features.rows(2)] >= 3][:1]
     history = features.history(row)

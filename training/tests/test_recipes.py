@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from neutral import random_dataset
+from test_features import changed_future
 from recbackend import metrics
-from recbackend.features import FeatureOptions, build
+from recbackend.encoders import TextEncoder
+from recbackend.features import FeatureOptions, build, compute
 from recbackend.layers import Dropout, HistoryProjection, IdTable, Pace, RankingShape, SequenceEncoder, Standardize, TargetAttention
 from recbackend.recipes import id as id_recipe
 from recbackend.recipes import ctrl, mim, ppm, srp4ctr
@@ -35,13 +37,21 @@ CTRL = ctrl.Config(
     item_id=8, user_id=8, category_width=4, attribute_width=4, text_width=8, text_layers=1, sentence=48, aligned=16, shape=SHAPE, history=10, text_length=16,
     words=QUICK, alignment=Schedule(epochs=2, batch=64, learning_rate=1e-2), schedule=QUICK,
 )  # fmt: skip
-RECIPES = {"id": (id_recipe, ID), "ppm": (ppm, PPM), "srp4ctr": (srp4ctr, SRP4CTR), "mim": (mim, MIM), "ctrl": (ctrl, CTRL)}
+ID_WITH_PACE = dataclasses.replace(ID, shape=dataclasses.replace(SHAPE, pace=True))
+RECIPES = {
+    "id": (id_recipe, ID), "id with pace": (id_recipe, ID_WITH_PACE), "ppm": (ppm, PPM), "srp4ctr": (srp4ctr, SRP4CTR), "mim": (mim, MIM), "ctrl": (ctrl, CTRL),
+}  # fmt: skip
 
 NAMES = [a + b for a in ("mor", "tel", "vin", "gas", "pok", "lun") for b in ("ado", "eri", "iku", "ofa", "uzi")]
 
 
 def tasteful(seed, picture=False, statistics=True, rows=1200, users=20):
-    """Features of random rows in which users of even numbers click on even items: there is something to learn."""
+    options = FeatureOptions(history=10, text_length=16, text_vocabulary=300, statistics=statistics, time_context=statistics)
+    return build(tasteful_dataset(seed, picture, rows, users), options)
+
+
+def tasteful_dataset(seed, picture=False, rows=1200, users=20):
+    """Random rows in which users of even numbers click on even items: there is something to learn."""
     dataset = random_dataset(seed, rows=rows, users=users, items=30)
     dataset.label[:] = (dataset.user % 2 == dataset.item % 2) ^ (np.random.default_rng(seed).random(dataset.rows) < 0.1)
     random = np.random.default_rng(seed)
@@ -55,8 +65,7 @@ def tasteful(seed, picture=False, statistics=True, rows=1200, users=20):
         )
         for n, item in enumerate(dataset.items)
     ]
-    dataset = dataclasses.replace(dataset, items=items)
-    return build(dataset, FeatureOptions(history=10, text_length=16, text_vocabulary=300, statistics=statistics, time_context=statistics))
+    return dataclasses.replace(dataset, items=items)
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +142,20 @@ def test_training_scores_each_row_of_a_request_with_its_own_context(features):
             # The contract's shape, [B, C]: one context for all candidates.
             one = dataclasses.replace(batch, context=torch.from_numpy(contexts[:, place]))
             torch.testing.assert_close(together[:, place], model(one)[:, place])
+
+
+def test_score_of_a_row_knows_nothing_of_its_future(trained, features):
+    """Neither of its own label, nor of when, on what and by whom the later clicks were."""
+    dataset = tasteful_dataset(3, picture=True)
+    row = int(features.rows(2)[100])
+    rows = np.arange(row - 30, row + 1)
+    other = compute(changed_future(dataset, row, np.random.default_rng(1)), features.schema)
+    before, after = (Replay(trained, one).scores(rows) for one in (features, other))
+    assert before.std() > 0.01 and features.history(rows).mask.any()
+    np.testing.assert_array_equal(before, after)
+    # What the test can see: the past, and how long ago it was.
+    past = compute(dataclasses.replace(dataset, timestamp=dataset.timestamp * 2, label=1 - dataset.label), features.schema)
+    assert not np.allclose(Replay(trained, past).scores(rows), before, atol=1e-3)
 
 
 def test_score_does_not_depend_on_other_candidates(trained, features):
@@ -355,7 +378,7 @@ def told_apart(vectors, classes):
 def test_sparse_start_is_that_of_the_dense_matrix(features):
     """Latent semantic analysis, written out on dense matrices."""
     text = features.items.text
-    encoder = ppm.TextEncoder(features.schema.text_size, 8)
+    encoder = TextEncoder(features.schema.text_size, 8)
     encoder.start_from(text)
     counts = np.stack([np.bincount(line[line > 2], minlength=features.schema.text_size) for line in text]).astype(float)
     weight = np.log((1 + len(text)) / (1 + (counts > 0).sum(0)))

@@ -22,7 +22,7 @@ from torch.nn import functional
 from ..data import Item, UnfitData
 from ..features import Features
 from ..tokenizer import Tokenizer
-from ..train import ClickModel, Examples, Fit, Progress, Schedule, TrainedModel, conclude, fit, requests
+from ..train import ClickModel, Examples, Fit, Progress, Schedule, TrainedModel, begin, fit, train_on_clicks
 from . import id as id_recipe
 
 _PADDING, _MASK, _SEPARATOR = 0, 1, 2  # token ids, docs/bundle-format.md section 3; 1 is unused there
@@ -241,25 +241,10 @@ def train(features: Features, config: Config, seed: int, progress: Progress | No
     """All stages; the last stops on the validation part's AUC."""
     if not features.schema.text_size:
         raise UnfitData("ctrl needs items with text, and reads none here; train the id recipe")
-    _begin(progress, "ctrl 1/3 words")
+    begin(progress, "ctrl 1/3 words")
     encoder, _ = pretrain_text(features, config, seed, progress)
-    _begin(progress, "ctrl 2/3 alignment")
+    begin(progress, "ctrl 2/3 alignment")
     model, _ = align(features, config, encoder, seed, progress)
-    _begin(progress, "ctrl 3/3 clicks")
+    begin(progress, "ctrl 3/3 clicks")
     new_head(model)
-    validation = requests(features, features.rows(1), config.request)
-    fit(
-        model,
-        requests(features, features.rows(0), config.request, seed),
-        lambda batch: model.loss(batch, config.embedding_prior),
-        config.schedule,
-        seed,
-        (lambda: model.score(validation)) if len(validation) else None,
-        progress,
-    )
-    return conclude("ctrl", model, features, model.item_encoder, tuple(model.inputs), config, progress)
-
-
-def _begin(progress: Progress | None, stage: str) -> None:
-    if progress is not None:
-        progress.stage(stage)
+    return train_on_clicks("ctrl", model, features, config, seed, progress)

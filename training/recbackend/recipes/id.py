@@ -12,29 +12,17 @@ import torch
 from torch import Tensor, nn
 
 from ..features import Features
-from ..layers import CategoricalInputs, IdTable, Ranker, RankingShape, UserEncoder
-from ..train import ClickModel, Examples, Progress, Schedule, TrainedModel, conclude, fit, requests
+from ..layers import CategoricalInputs, IdTable, Ranker, UserEncoder
+from ..train import ClickConfig, ClickModel, Examples, Progress, Schedule, TrainedModel, train_on_clicks
 
 
 READS = ("categories", "attributes")
-CLICKS = Schedule(epochs=6, batch=512, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=0.5)
 
 
 @dataclass(frozen=True)
-class Config:
-    item_id: int = 32
-    user_id: int = 32
-    category_width: int = 16
-    attribute_width: int = 16
-    shape: RankingShape = RankingShape()
-    item_dropout: float = 0.05
-    user_dropout: float = 0.2
-    embedding_prior: float = 16.0
-    """Precision of the Gaussian prior on embeddings (`ClickModel.loss`)."""
+class Config(ClickConfig):
     request: int = 4
-    """Rows of a user that training scores with one history (`train.requests`). More is faster, and trains on histories that are staler than those of serving."""
-    history: int = 50
-    schedule: Schedule = CLICKS
+    schedule: Schedule = Schedule(epochs=6, batch=512, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=0.5)
 
 
 class ItemEncoder(nn.Module):
@@ -42,13 +30,7 @@ class ItemEncoder(nn.Module):
 
     def __init__(self, features: Features, config: Config):
         super().__init__()
-        schema = features.schema
-        self.side = CategoricalInputs(
-            schema.categories.size if schema.categories else 0,
-            [attribute.size for attribute in schema.attributes],
-            config.category_width,
-            config.attribute_width,
-        )
+        self.side = CategoricalInputs.of(features.schema, config.category_width, config.attribute_width)
         self.width = self.side.width
 
     def forward(self, categories: Tensor | None = None, attributes: Tensor | None = None, **_: Tensor | None) -> Tensor:
@@ -58,18 +40,7 @@ class ItemEncoder(nn.Module):
 
 def train(features: Features, config: Config, seed: int, progress: Progress | None = None) -> TrainedModel:
     """Trains on the training part, stops on the validation part's AUC."""
-    model = build(features, config, seed)
-    validation = requests(features, features.rows(1), config.request)
-    fit(
-        model,
-        requests(features, features.rows(0), config.request, seed),
-        lambda batch: model.loss(batch, config.embedding_prior),
-        config.schedule,
-        seed,
-        (lambda: model.score(validation)) if len(validation) else None,
-        progress,
-    )
-    return conclude("id", model, features, model.item_encoder, tuple(model.inputs), config, progress)
+    return train_on_clicks("id", build(features, config, seed), features, config, seed, progress)
 
 
 def build(features: Features, config: Config, seed: int) -> ClickModel:

@@ -14,7 +14,7 @@ as SimTier does (arXiv 2407.19467), since weighted means forget it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,29 +22,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..data import UnfitData
+from ..encoders import PictureEncoder, TextEncoder
 from ..features import Features
-from ..layers import CategoricalInputs, HistoryProjection, IdTable, Ranker, RankingShape, TargetAttention, UserEncoder, start_as_similarity
-from ..train import ClickModel, Examples, Fit, Progress, Schedule, TrainedModel, conclude, fit, requests
-from .ppm import PictureEncoder, TextEncoder
+from ..layers import CategoricalInputs, HistoryProjection, IdTable, Ranker, TargetAttention, UserEncoder, start_as_similarity
+from ..train import ClickConfig, ClickModel, Examples, Fit, Progress, Schedule, TrainedModel, begin, fit, train_on_clicks
 
 _SEPARATOR = 2  # token id, docs/bundle-format.md section 3
 
 READS = ("text", "image", "image_features", "categories", "attributes")
-CLICKS = Schedule(epochs=4, batch=256, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=0.5)
 
 
 @dataclass(frozen=True)
-class Config:
-    item_id: int = 32
-    user_id: int = 32
+class Config(ClickConfig):
     text: int = 64
     fused_text: int = 32
     """Width of text in the tensor fusion, which takes the product of the widths."""
     fused_image: int = 16
     content: int = 64
     """Width of the fused representation."""
-    category_width: int = 16
-    attribute_width: int = 16
     temperature: float = 0.07
     token_dropout: float = 0.3
     content_dropout: float = 0.1
@@ -54,19 +49,11 @@ class Config:
     sharpness: float = 10.0
     """Of the cosines in the softmax, at the start."""
     tiers: int = 6
-    shape: RankingShape = RankingShape()
-    item_dropout: float = 0.05
-    user_dropout: float = 0.2
-    embedding_prior: float = 16.0
-    """Precision of the Gaussian prior on embeddings (`ClickModel.loss`)."""
-    request: int = 8
-    """Rows of a user that training scores with one history (`train.requests`)."""
-    history: int = 50
     text_length: int = 128
     text_vocabulary: int = 6000
     pretraining: Schedule = Schedule(epochs=10, batch=256, least_steps=10, learning_rate=1e-3)
     sft: Schedule = Schedule(epochs=2, batch=512, least_steps=100, learning_rate=2e-3, final_learning_rate=0.05, average=0.2)
-    schedule: Schedule = CLICKS
+    schedule: Schedule = replace(ClickConfig.schedule, epochs=4)
 
 
 # Stage 1
@@ -356,7 +343,7 @@ def tune_on_behaviour(
     """Stage 2."""
     torch.manual_seed(seed)
     schema = features.schema
-    fusion = Fusion(text.width if text else 0, picture.width if picture else 0, _side(features, config), config)
+    fusion = Fusion(text.width if text else 0, picture.width if picture else 0, CategoricalInputs.of(features.schema, config.category_width, config.attribute_width), config)
     encoder = ContentEncoder(text, picture, schema.image_features > 0, fusion)
     likes = Likes.of(features)
     queries = likes.queries()
@@ -373,7 +360,7 @@ def build(features: Features, config: Config, content: ContentEncoder, seed: int
     schema, shape = features.schema, config.shape
     inputs = _inputs(features, ("categories", "attributes"))
     inputs["content"] = variants(content, _inputs(features, content.reads))
-    top = ItemTop(_side(features, config), content.width, config.content_dropout)
+    top = ItemTop(CategoricalInputs.of(features.schema, config.category_width, config.attribute_width), content.width, config.content_dropout)
     event = config.item_id + top.side.width
     projection = HistoryProjection(event, shape.heads, shape.head_width, schema.history, len(schema.actions))
     attention = TargetAttention(event, shape.heads, shape.head_width)
@@ -403,13 +390,6 @@ def variants(content: ContentEncoder, inputs: dict[str, Tensor]) -> Tensor:
     return torch.cat(parts)
 
 
-def _side(features: Features, config: Config) -> CategoricalInputs:
-    schema = features.schema
-    return CategoricalInputs(
-        schema.categories.size if schema.categories else 0, [attribute.size for attribute in schema.attributes], config.category_width, config.attribute_width
-    )
-
-
 def _inputs(features: Features, names: tuple[str, ...]) -> dict[str, Tensor]:
     return Examples.of(features).item_inputs(names)
 
@@ -419,25 +399,10 @@ def train(features: Features, config: Config, seed: int, progress: Progress | No
     schema = features.schema
     if not (schema.text_size or schema.image_features or schema.image or schema.categories or schema.attributes):
         raise UnfitData("mim needs items with content, and reads none here; train the id recipe")
-    _begin(progress, "mim 1/3 text and pictures")
+    begin(progress, "mim 1/3 text and pictures")
     text, picture, _ = pretrain(features, config, seed, progress)
-    _begin(progress, "mim 2/3 behaviour")
+    begin(progress, "mim 2/3 behaviour")
     content, _ = tune_on_behaviour(features, config, text, picture, seed, progress)
-    _begin(progress, "mim 3/3 clicks")
+    begin(progress, "mim 3/3 clicks")
     model = build(features, config, content, seed)
-    validation = requests(features, features.rows(1), config.request)
-    fit(
-        model,
-        requests(features, features.rows(0), config.request, seed),
-        lambda batch: model.loss(batch, config.embedding_prior),
-        config.schedule,
-        seed,
-        (lambda: model.score(validation)) if len(validation) else None,
-        progress,
-    )
-    return conclude("mim", model, features, ItemEncoder(content, model.item_encoder), content.reads, config, progress)
-
-
-def _begin(progress: Progress | None, stage: str) -> None:
-    if progress is not None:
-        progress.stage(stage)
+    return train_on_clicks("mim", model, features, config, seed, progress, ItemEncoder(content, model.item_encoder), content.reads)

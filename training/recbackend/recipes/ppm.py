@@ -22,25 +22,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..data import UnfitData
+from ..encoders import PictureEncoder, TextEncoder
 from ..features import Features
-from ..layers import CategoricalInputs, IdTable, Ranker, RankingShape, SequenceEncoder, UserEncoder, start_as_similarity
-from ..train import ClickModel, Examples, Fit, Progress, Schedule, TrainedModel, conclude, fit, requests
+from ..layers import CategoricalInputs, IdTable, Ranker, SequenceEncoder, UserEncoder, members, start_as_similarity
+from ..train import ClickConfig, ClickModel, Examples, Fit, Progress, Schedule, TrainedModel, begin, fit, requests, train_on_clicks
 
 _PADDING, _SEPARATOR = 0, 2  # token ids, docs/bundle-format.md section 3
 
 
 READS = ("text", "image", "image_features", "categories", "attributes")
-CLICKS = Schedule(epochs=6, batch=256, least_steps=150, learning_rate=2e-3, final_learning_rate=0.05, average=0.5)
 
 
 @dataclass(frozen=True)
-class Config:
-    item_id: int = 32
-    user_id: int = 32
+class Config(ClickConfig):
     text: int = 64
     image: int = 32
-    category_width: int = 16
-    attribute_width: int = 16
     representation: int = 64
     temperature: float = 0.07
     token_dropout: float = 0.3
@@ -50,79 +46,17 @@ class Config:
     """Share of items without text, of items without picture, and of items without side features, in each step of stages 3 and 4."""
     layers: int = 1
     transformer_heads: int = 2
-    shape: RankingShape = RankingShape()
     item_dropout: float = 0.1
     cold_share: float = 0.25
     """Share of the candidates with a dropped ID that also get the statistics of an item that nobody was shown."""
-    user_dropout: float = 0.2
-    embedding_prior: float = 16.0
-    """Precision of the Gaussian prior on embeddings (`ClickModel.loss`)."""
-    request: int = 8
-    """Rows of a user that training scores with one history (`train.requests`)."""
-    history: int = 50
     text_length: int = 128
     text_vocabulary: int = 6000
     text_schedule: Schedule = Schedule(epochs=12, batch=256, learning_rate=3e-3)
     image_schedule: Schedule = Schedule(epochs=10, batch=128, learning_rate=2e-3)
-    user_schedule: Schedule = replace(CLICKS, epochs=1)
-    schedule: Schedule = replace(CLICKS, learning_rate=3e-3)
+    user_schedule: Schedule = replace(ClickConfig.schedule, epochs=1, learning_rate=2e-3)
 
 
 # Stage 1
-
-
-class TextEncoder(nn.Module):
-    """A weighted mean of token vectors and a residual network over it: [B, T] -> [B, width] of length 1, zeros for an empty text."""
-
-    def __init__(self, tokens: int, width: int):
-        super().__init__()
-        self.width = width
-        self.token = nn.Embedding(tokens, width, padding_idx=_PADDING)
-        self.weight = nn.Embedding(tokens, 1, padding_idx=_PADDING)
-        self.centre = nn.Parameter(torch.zeros(width))
-        self.mix = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
-
-    def forward(self, text: Tensor) -> Tensor:
-        present = (text > _SEPARATOR).to(torch.float32).unsqueeze(2)
-        weight = self.weight(text).abs() * present
-        mean = (self.token(text) * weight).sum(1) / weight.sum(1).clamp(min=1e-6)
-        any_text = (present.sum(1) > 0).to(torch.float32)
-        return functional.normalize(mean - self.centre + self.mix(mean), dim=1) * any_text
-
-    @torch.no_grad()
-    def start_from(self, text: np.ndarray) -> None:
-        """Latent semantic analysis as the start: token vectors from the SVD of the TF-IDF matrix of `text` [I, T], token weights from inverse document frequency.
-
-        On a catalogue of thousands, not millions, this is most of what there is to learn about words.
-        """
-        tokens = self.token.num_embeddings
-        # Sparse: a text has some dozens of the thousands of tokens.
-        item, place = np.nonzero(text > _SEPARATOR)
-        cells, counts = np.unique(item * tokens + text[item, place], return_counts=True)
-        item, token = cells // tokens, cells % tokens
-        weight = np.log((1 + len(text)) / (1 + np.bincount(token, minlength=tokens))).astype(np.float32)
-
-        def matrix_of(values: np.ndarray, order: int) -> Tensor:
-            """The values at the cells, each item's of norm 1: sparse [I, tokens]."""
-            norm = np.bincount(item, np.abs(values) ** order, minlength=len(text)) ** (1 / order)
-            values = values / np.maximum(norm, 1e-12)[item]
-            return torch.sparse_coo_tensor(np.stack([item, token]), torch.from_numpy(values).float(), (len(text), tokens)).coalesce()
-
-        matrix = matrix_of(np.log1p(counts) * weight[token], 2)
-        rank = min(self.width, *matrix.shape)
-        _, singular, tokens_side = torch.svd_lowrank(matrix, q=min(rank + 8, *matrix.shape), niter=4)
-        # The square root flattens the spectrum: without it, the few strongest topics drown the others in every cosine.
-        vectors = tokens_side[:, :rank] / singular[:rank].clamp(min=1e-3).sqrt()
-        vectors = vectors / vectors.norm(dim=1).mean().clamp(min=1e-6)
-        self.token.weight.zero_()
-        self.token.weight[:, :rank] = vectors
-        self.token.weight[_PADDING] = 0
-        self.weight.weight[:, 0] = torch.from_numpy(weight)
-        self.weight.weight[_PADDING] = 0
-        for layer in (self.mix[0], self.mix[2]):
-            nn.init.normal_(layer.weight, std=0.02)
-            nn.init.zeros_(layer.bias)
-        self.centre.copy_(torch.sparse.mm(matrix_of(counts * weight[token], 1), self.token.weight).mean(0))
 
 
 class QueryMatching(nn.Module):
@@ -164,13 +98,6 @@ class QueryMatching(nn.Module):
         return loss
 
 
-def members(categories: Tensor, category_ids: int) -> Tensor:
-    """Vocabulary ids [B, K] -> [B, category_ids] of 0 and 1; padding is nobody's category."""
-    target = torch.zeros(len(categories), category_ids).scatter_(1, categories, 1.0)
-    target[:, 0] = 0
-    return target
-
-
 def pairs(text: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Splits documents [I, T] at their last separator: queries [I, T], descriptions [I, T], and the places of the items that have both."""
     place = np.arange(text.shape[1])
@@ -197,33 +124,6 @@ def pretrain_text(features: Features, config: Config, seed: int, progress: Progr
 
 
 # Stage 2
-
-
-class PictureEncoder(nn.Module):
-    """A picture [B, 3, H, W], or features of it [B, F], -> [B, width] of length 1; zeros where the mask is 0."""
-
-    def __init__(self, width: int, features: int):
-        """`features`: length of given features, 0 for pixels."""
-        super().__init__()
-        self.width = width
-        if features:
-            self.body = nn.Sequential(nn.Linear(features, 2 * width), nn.ReLU(), nn.Dropout(0.3), nn.Linear(2 * width, width))
-        else:
-            channels = [3, 16, 32, 64, 64]
-            layers: list[nn.Module] = []
-            for source, target in zip(channels, channels[1:]):
-                layers += [nn.Conv2d(source, target, 3, stride=2, padding=1), nn.GroupNorm(4, target), nn.ReLU()]
-            self.body = nn.Sequential(*layers, _MeanOfPlaces(), nn.Dropout(0.3), nn.Linear(channels[-1], width))
-
-    def forward(self, picture: Tensor, mask: Tensor) -> Tensor:
-        """mask [B, 1]"""
-        return functional.normalize(self.body(picture), dim=1) * mask
-
-
-class _MeanOfPlaces(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C]"""
-        return x.mean(3).mean(2)
 
 
 class EntityPrediction(nn.Module):
@@ -294,13 +194,7 @@ class ItemTop(nn.Module):
 
     def __init__(self, features: Features, config: Config, content_widths: list[int]):
         super().__init__()
-        schema = features.schema
-        self.side = CategoricalInputs(
-            schema.categories.size if schema.categories else 0,
-            [attribute.size for attribute in schema.attributes],
-            config.category_width,
-            config.attribute_width,
-        )
+        self.side = CategoricalInputs.of(features.schema, config.category_width, config.attribute_width)
         self.content_widths, self.content_dropout = content_widths, config.content_dropout
         width = sum(content_widths) + self.side.width
         self.width = config.representation
@@ -349,10 +243,10 @@ def pretrain_items(features: Features, config: Config, seed: int, progress: Prog
         raise UnfitData("ppm needs items with text or pictures, and reads neither here; train the id recipe")
     text = picture = None
     if schema.text_size:
-        _begin(progress, "ppm 1/4 text")
+        begin(progress, "ppm 1/4 text")
         text = pretrain_text(features, config, seed, progress)[0]
     if has_pictures:
-        _begin(progress, "ppm 2/4 pictures")
+        begin(progress, "ppm 2/4 pictures")
         picture = pretrain_image(features, config, seed, progress)[0]
     return ContentEncoder(text, picture, schema.image_features > 0)
 
@@ -438,29 +332,12 @@ def _widen(target: nn.Module, source: nn.Module) -> None:
 def train(features: Features, config: Config, seed: int, progress: Progress | None = None) -> TrainedModel:
     """All four stages."""
     content = pretrain_items(features, config, seed, progress)
-    examples = requests(features, features.rows(0), config.request, seed)
-    validation = requests(features, features.rows(1), config.request)
-
-    _begin(progress, "ppm 3/4 users")
+    begin(progress, "ppm 3/4 users")
     pretrained = model_on(content, without_item_statistics(features), config, seed, ids=False)
-    fit(pretrained, examples, pretrained.loss, config.user_schedule, seed, progress=progress)
+    fit(pretrained, requests(features, features.rows(0), config.request, seed), pretrained.loss, config.user_schedule, seed, progress=progress)
 
-    _begin(progress, "ppm 4/4 unified")
+    begin(progress, "ppm 4/4 unified")
     unified = model_on(content, features, config, seed, ids=True)
     plug_in(unified, pretrained)
-    fit(
-        unified,
-        examples,
-        lambda batch: unified.loss(batch, config.embedding_prior),
-        config.schedule,
-        seed,
-        (lambda: unified.score(validation)) if len(validation) else None,
-        progress,
-    )
     reads = content.reads + tuple(name for name in ("categories", "attributes") if name in unified.inputs)
-    return conclude("ppm", unified, features, ItemEncoder(content, unified.item_encoder), reads, config, progress)
-
-
-def _begin(progress: Progress | None, stage: str) -> None:
-    if progress is not None:
-        progress.stage(stage)
+    return train_on_clicks("ppm", unified, features, config, seed, progress, ItemEncoder(content, unified.item_encoder), reads)

@@ -12,7 +12,7 @@ the rest were not to be found in what could be read of the paper; training/READM
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,21 +20,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..features import Features
-from ..layers import Dropout, HistoryProjection, IdTable, Ranker, RankingShape, TargetAttention, UserEncoder, start_as_similarity
-from ..train import ClickModel, Examples, Fit, Progress, Schedule, TrainedModel, conclude, fit, requests
+from ..layers import Dropout, HistoryProjection, IdTable, Ranker, TargetAttention, UserEncoder, members, start_as_similarity
+from ..train import ClickConfig, ClickModel, Examples, Fit, Progress, Schedule, TrainedModel, begin, fit, train_on_clicks
 from .id import READS, ItemEncoder
 
 _SPREAD = 0.05  # of ID vectors at the start of the second stage, as in a table that was not pre-trained
 
-CLICKS = Schedule(epochs=3, batch=256, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=0.5)
-
 
 @dataclass(frozen=True)
-class Config:
-    item_id: int = 32
-    user_id: int = 32
-    category_width: int = 16
-    attribute_width: int = 16
+class Config(ClickConfig):
     width: int = 64
     layers: int = 2
     heads: int = 2
@@ -45,16 +39,8 @@ class Config:
     """Clicks from one pre-training window of a user to the next."""
     dropout: float = 0.1
     """Of the encoder, the bridge and the querying transformer."""
-    shape: RankingShape = RankingShape()
-    item_dropout: float = 0.05
-    user_dropout: float = 0.2
-    embedding_prior: float = 16.0
-    """Precision of the Gaussian prior on embeddings (`ClickModel.loss`)."""
-    request: int = 8
-    """Rows of a user that training scores with one history (`train.requests`)."""
-    history: int = 50
     pretraining: Schedule = Schedule(epochs=8, batch=128, least_steps=50, learning_rate=2e-3, final_learning_rate=0.05, weight_decay=0.01)
-    schedule: Schedule = CLICKS
+    schedule: Schedule = replace(ClickConfig.schedule, epochs=3)
 
 
 # The encoder and its pre-training
@@ -162,7 +148,7 @@ class MaskedPrediction(nn.Module):
         said, hidden = outputs[hide], items[hide]
         loss = self._id_loss(self.head(said), row[hidden], side)
         if self.category is not None:
-            target = _members(self._inputs["categories"][hidden], self.category.out_features)
+            target = members(self._inputs["categories"][hidden], self.category.out_features)
             loss = loss + functional.binary_cross_entropy_with_logits(self.category(said), target, reduction="none").sum(1).mean()
         for place, head in enumerate(self.attributes):
             of_place = self._inputs["attributes"][hidden, place]
@@ -185,13 +171,6 @@ class MaskedPrediction(nn.Module):
             chosen = torch.cat([sample, target]).unique()
         vectors = self.encoder.event(torch.cat([self.item_table.embedding[chosen], side[self._known[chosen - 1]]], 1))
         return functional.cross_entropy(said @ vectors.t() + self.popularity[chosen], torch.searchsorted(chosen, target))
-
-
-def _members(categories: Tensor, size: int) -> Tensor:
-    """Vocabulary ids [M, K] -> [M, size] of 0 and 1; padding is nobody's category."""
-    target = torch.zeros(len(categories), size).scatter_(1, categories, 1.0)
-    target[:, 0] = 0
-    return target
 
 
 def windows(features: Features, stride: int, seed: int, part: int = 0) -> np.ndarray:
@@ -391,20 +370,7 @@ def build(features: Features, config: Config, pretrained: Pretrained, seed: int)
 
 def train(features: Features, config: Config, seed: int, progress: Progress | None = None) -> TrainedModel:
     """Both stages; the second stops on the validation part's AUC."""
-    if progress is not None:
-        progress.stage("srp4ctr 1/2 sequences")
+    begin(progress, "srp4ctr 1/2 sequences")
     pretrained = pretrain(features, config, seed, progress)
-    if progress is not None:
-        progress.stage("srp4ctr 2/2 clicks")
-    model = build(features, config, pretrained, seed)
-    validation = requests(features, features.rows(1), config.request)
-    fit(
-        model,
-        requests(features, features.rows(0), config.request, seed),
-        lambda batch: model.loss(batch, config.embedding_prior),
-        config.schedule,
-        seed,
-        (lambda: model.score(validation)) if len(validation) else None,
-        progress,
-    )
-    return conclude("srp4ctr", model, features, model.item_encoder, tuple(model.inputs), config, progress)
+    begin(progress, "srp4ctr 2/2 clicks")
+    return train_on_clicks("srp4ctr", build(features, config, pretrained, seed), features, config, seed, progress)

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from . import metrics
 from .features import Features
-from .layers import RankingShape
+from .layers import Ranker, RankingShape, UserEncoder
 
 # A calibration that shrinks logits further than this would leave ties in 32 bits.
 _LEAST_SCALE = 1e-4
@@ -172,19 +172,26 @@ class ClickModel(nn.Module):
         features = examples.features
         rows = features.rows(0)
         self._training_rows = max(1, len(rows))
-        user_encoder.statistics.observe(torch.from_numpy(features.user_statistics[rows]))
-        ranker.statistics.observe(torch.from_numpy(features.item_statistics[rows]))
-        ranker.moment.observe(torch.from_numpy(features.context[rows]))
+        for part in (*user_encoder.modules(), *ranker.modules()):
+            if isinstance(part, UserEncoder):
+                part.statistics.observe(torch.from_numpy(features.user_statistics[rows]))
+            elif isinstance(part, Ranker):
+                part.statistics.observe(torch.from_numpy(features.item_statistics[rows]))
+                part.moment.observe(torch.from_numpy(features.context[rows]))
         self.register_buffer("_cold_statistics", torch.tensor([one.prior or 0.0 for one in features.schema.item_statistics]), persistent=False)
 
     def forward(self, batch: Batch) -> Tensor:
-        """B requests of N candidates -> logits [B, N]. Users of like histories are encoded together, without the padding that none of them needs: it is half the work."""
+        """B requests of N candidates -> logits [B, N]."""
+        return self.scored(batch, self.ranker.logits)
+
+    def scored(self, batch: Batch, by: Callable[..., Tensor]) -> Tensor:
+        """What `by` makes of the ranker's inputs, for B requests [B, …]. Users of like histories are encoded together, without the padding that none of them needs: it is half the work."""
         items = self._encode_items(batch)
         count = batch.history_mask.sum(1).to(torch.int64)
         order = torch.argsort(count)
         parts = [part for part in order.tensor_split(_LENGTHS) if len(part)]
-        logits = [self.ranker.logits(*self._read(batch.part(part, max(1, int(count[part[-1]]))), *items)) for part in parts]
-        return torch.cat(logits)[torch.argsort(order)]
+        scored = [by(*self._read(batch.part(part, max(1, int(count[part[-1]]))), *items)) for part in parts]
+        return torch.cat(scored)[torch.argsort(order)]
 
     def ranker_inputs(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """B requests of N candidates -> what the ranker reads of them: user_state [B, S], history_state [B, L, H], item [B, N, dRow], context [B, N, C]."""
@@ -225,13 +232,17 @@ class ClickModel(nn.Module):
         the rows of a batch: then Adam also takes the unused ones towards zero.
         """
         batch = self._examples.batch(requests)
-        each = functional.binary_cross_entropy_with_logits(self(batch), batch.label, reduction="none")
-        loss = (each * batch.present).sum() / batch.present.sum()
+        loss = self.log_loss(batch)
         if not embedding_prior:
             return loss
         tables = [self.item_table.embedding, self.user_table.embedding]
         tables += [part.weight for part in self.modules() if isinstance(part, nn.Embedding)]
         return loss + 0.5 * embedding_prior / self._training_rows * torch.stack([table.square().sum() for table in tables]).sum()
+
+    def log_loss(self, batch: Batch) -> Tensor:
+        """Mean over the rows of a batch."""
+        each = functional.binary_cross_entropy_with_logits(self(batch), batch.label, reduction="none")
+        return (each * batch.present).sum() / batch.present.sum()
 
     def _distinct_items(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The items of a batch, each once however often it occurs [n], and for every item [I] its place among them."""

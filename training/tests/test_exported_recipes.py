@@ -14,7 +14,7 @@ from recbackend import data, export, safetensors, train
 from recbackend.features import FeatureOptions, build
 from recbackend.layers import RankingShape
 from recbackend.recipes import id as id_recipe
-from recbackend.recipes import ctrl, mim, ppm, srp4ctr
+from recbackend.recipes import ctrl, mim, ppm, srp4ctr, unified
 from recbackend.train import Schedule, requests
 
 SHAPE = RankingShape(head_width=8, user_hidden=16, user_width=8, hidden=(24, 8), cross_rank=4)
@@ -24,9 +24,10 @@ PPM = ppm.Config(**SMALL | {"shape": dataclasses.replace(SHAPE, pace=True)}, tex
 SRP4CTR = srp4ctr.Config(**SMALL | {"schedule": dataclasses.replace(ONCE, epochs=10)}, width=8, queries=2, stride=5, pretraining=ONCE)
 MIM = mim.Config(**SMALL, text=8, fused_text=4, fused_image=4, content=8, tiers=3, text_length=16, pretraining=ONCE, sft=ONCE)
 CTRL = ctrl.Config(**SMALL, text_width=8, text_layers=1, sentence=48, aligned=16, text_length=16, words=ONCE, alignment=ONCE)
+UNIFIED = unified.Config(**SMALL, text_length=16, towers=unified.TOWERS, mim=MIM, ppm=PPM, srp4ctr=SRP4CTR)
 RECIPES = {
     "id": (id_recipe, id_recipe.Config(**SMALL)), "ppm": (ppm, PPM), "ppm of pixels": (ppm, PPM), "srp4ctr": (srp4ctr, SRP4CTR), "mim": (mim, MIM), "mim of pixels": (mim, MIM),
-    "ctrl": (ctrl, CTRL),
+    "ctrl": (ctrl, CTRL), "unified": (unified, UNIFIED), "unified of pixels": (unified, UNIFIED),
 }  # fmt: skip
 TRAINING = export.Training("test", 1, datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc))
 

@@ -13,7 +13,7 @@ from recbackend.encoders import TextEncoder
 from recbackend.features import FeatureOptions, build, compute
 from recbackend.layers import Dropout, HistoryProjection, IdTable, Pace, RankingShape, SequenceEncoder, Standardize, TargetAttention
 from recbackend.recipes import id as id_recipe
-from recbackend.recipes import ctrl, mim, ppm, srp4ctr
+from recbackend.recipes import ctrl, mim, ppm, srp4ctr, unified
 from recbackend.replay import Replay
 from recbackend.train import Examples, Schedule, conclude, fit, fit_calibration, requests
 
@@ -37,9 +37,13 @@ CTRL = ctrl.Config(
     item_id=8, user_id=8, category_width=4, attribute_width=4, text_width=8, text_layers=1, sentence=48, aligned=16, shape=SHAPE, history=10, text_length=16,
     words=QUICK, alignment=Schedule(epochs=2, batch=64, learning_rate=1e-2), schedule=QUICK,
 )  # fmt: skip
+UNIFIED = unified.Config(
+    item_id=8, user_id=8, category_width=4, attribute_width=4, shape=SHAPE, history=10, text_length=16, mim=MIM, ppm=PPM, srp4ctr=SRP4CTR, ctrl=CTRL, schedule=QUICK,
+)
 ID_WITH_PACE = dataclasses.replace(ID, shape=dataclasses.replace(SHAPE, pace=True))
 RECIPES = {
     "id": (id_recipe, ID), "id with pace": (id_recipe, ID_WITH_PACE), "ppm": (ppm, PPM), "srp4ctr": (srp4ctr, SRP4CTR), "mim": (mim, MIM), "ctrl": (ctrl, CTRL),
+    "unified": (unified, UNIFIED),
 }  # fmt: skip
 
 NAMES = [a + b for a in ("mor", "tel", "vin", "gas", "pok", "lun") for b in ("ado", "eri", "iku", "ofa", "uzi")]

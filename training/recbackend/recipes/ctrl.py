@@ -21,7 +21,6 @@ from torch.nn import functional
 
 from ..data import Item, UnfitData
 from ..features import Features
-from ..tokenizer import Tokenizer
 from ..train import ClickModel, Examples, Fit, Progress, Schedule, TrainedModel, begin, fit, train_on_clicks
 from . import id as id_recipe
 

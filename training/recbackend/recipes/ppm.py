@@ -253,15 +253,20 @@ def pretrain_items(features: Features, config: Config, seed: int, progress: Prog
 
 def model_on(content: ContentEncoder, features: Features, config: Config, seed: int, ids: bool) -> ClickModel:
     """The untrained click model above frozen content: the user-level model, or with `ids` the unified one."""
+    with torch.no_grad():
+        wanted = Examples.of(features).item_inputs(content.reads)
+        parts = [content(**{name: value[part] for name, value in wanted.items()}) for part in torch.arange(len(features.item_ids)).split(512)]
+    return model_above(torch.cat(parts), content.widths, features, config, seed, ids)
+
+
+def model_above(content: Tensor, widths: list[int], features: Features, config: Config, seed: int, ids: bool) -> ClickModel:
+    """The same, above frozen vectors of all items [I, content], in which the modalities have `widths`."""
     torch.manual_seed(seed)
     schema = features.schema
     examples = Examples.of(features)
     inputs = examples.item_inputs(("categories", "attributes"))
-    with torch.no_grad():
-        wanted = examples.item_inputs(content.reads)
-        parts = [content(**{name: value[part] for name, value in wanted.items()}) for part in torch.arange(len(features.item_ids)).split(512)]
-    inputs["content"] = torch.cat(parts)
-    top = ItemTop(features, config, content.widths)
+    inputs["content"] = content
+    top = ItemTop(features, config, widths)
     item_id, user_id = (config.item_id, config.user_id) if ids else (0, 0)
     sequence = SequenceEncoder(top.width, config.representation, config.layers, config.transformer_heads, schema.history, config.shape.dropout / 2)
     user_encoder = UserEncoder(config.shape, schema, user_id, item_id, top.width, sequence)

@@ -46,3 +46,9 @@ TEXT
   need_python torch onnx numpy PIL
   PYTHONPATH="$root/training${PYTHONPATH:+:$PYTHONPATH}" exec "$python" -m recbackend train "$@"
 }
+
+# `rec bench quality`: what training needs, and what draws the plots. Who asks for help gets it from any Python.
+quality_verb() {
+  if asks_for_help "$@"; then need_python numpy; else need_python torch onnx numpy PIL matplotlib; fi
+  PYTHONPATH="$root/training${PYTHONPATH:+:$PYTHONPATH}" exec "$python" -m recbackend.quality "$@"
+}

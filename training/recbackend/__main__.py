@@ -102,7 +102,7 @@ def _train(options: argparse.Namespace) -> None:
     from . import export, features
     from .progress import ProgressLine
 
-    recipe = _recipe(options.recipe)
+    recipe = recipe_module(options.recipe)
     config = configured(recipe.Config(), _settings(options))
     check_ranges(config, options.seed)
     check_out(options.out)
@@ -112,7 +112,7 @@ def _train(options: argparse.Namespace) -> None:
     training = export.Training(_command(options), options.seed, datetime.datetime.now(datetime.timezone.utc))
     progress = ProgressLine("read pictures", "items")
     try:
-        built = features.build(dataset, _feature_options(options, recipe.READS, config, features.FeatureOptions()), progress.update)
+        built = features.build(dataset, feature_options(options, recipe.READS, config, features.FeatureOptions()), progress.update)
         progress.stage(f"train {options.recipe}")
         model = recipe.train(built, config, options.seed, progress)
         manifest = export.write(model, built, dataset, options.out, training, progress=progress)
@@ -162,7 +162,7 @@ def _settings(options: argparse.Namespace) -> list[str]:
     return shortcuts + options.config
 
 
-def _feature_options(options: argparse.Namespace, reads: tuple[str, ...], config: Any, default: Any) -> Any:
+def feature_options(options: argparse.Namespace, reads: tuple[str, ...], config: Any, default: Any) -> Any:
     """What the recipe reads and the command does not switch off: no picture is decoded for a model that looks at none."""
     chosen = {
         "statistics": not options.no_statistics,
@@ -204,7 +204,8 @@ def recipe_names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules([str(folder)]) if not module.name.startswith("_"))
 
 
-def _recipe(name: str) -> ModuleType:
+def recipe_module(name: str) -> ModuleType:
+    """The module of a recipe. UsageError where there is none of that name."""
     if name not in recipe_names():
         raise UsageError(f"no recipe {name!r}; there are {', '.join(recipe_names())}")
     return importlib.import_module(f"recbackend.recipes.{name}")

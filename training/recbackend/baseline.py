@@ -10,7 +10,12 @@ from .features import Features, Statistic
 
 def click_rates(features: Features) -> np.ndarray:
     """Log odds [R] of a click by the smoothed click rates of the row's item and user before the row, added, as if both said something of their own."""
-    return _log_odds(features.item_statistics, features.schema.item_statistics) + _log_odds(features.user_statistics, features.schema.user_statistics)
+    return _log_odds(features.item_statistics, features.schema.item_statistics) + user_log_odds(features)
+
+
+def user_log_odds(features: Features) -> np.ndarray:
+    """Log odds [R] of a click by the smoothed click rate of the row's user before the row."""
+    return _log_odds(features.user_statistics, features.schema.user_statistics)
 
 
 def evaluate(features: Features) -> dict[str, dict[str, float]]:

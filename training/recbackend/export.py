@@ -10,6 +10,7 @@ import json
 import tempfile
 import warnings
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,11 +60,12 @@ def write(
     training: Training,
     uncached: bool = False,
     progress: ProgressLine | None = None,
+    scored: Callable[[str, np.ndarray, np.ndarray], None] | None = None,
 ) -> dict:
     """Writes the bundle, a folder or (`out` ends in .zip) a zip, and returns its manifest. An existing one is replaced at the end.
 
     The ID tables are rounded to 16 bits where that does not cost AUC; metrics and golden examples are of the rounded tables.
-    `uncached` adds `uncached.onnx`, the whole model as one graph, and one example of it.
+    `uncached` adds `uncached.onnx`, the whole model as one graph, and one example of it. `scored` gets the name, rows and scores of each part that the metrics are of.
     """
     out = out.absolute()
     _check_dims(model, features)
@@ -79,7 +81,7 @@ def write(
             (folder / "tokenizer.json").write_text(features.schema.tokenizer.to_json(), "utf-8")
         if uncached:
             write_uncached(replay, folder / "uncached.onnx")
-        manifest = _manifest(model, features, dataset, training, _metrics(replay, progress))
+        manifest = _manifest(model, features, dataset, training, _metrics(replay, progress, scored))
         return seal(folder, manifest, out)
 
 
@@ -183,7 +185,9 @@ def _rounded(model: TrainedModel, features: Features, progress: ProgressLine | N
     return rounded, tables
 
 
-def _metrics(replay: Replay, progress: ProgressLine | None) -> dict[str, dict[str, float | None]]:
+def _metrics(
+    replay: Replay, progress: ProgressLine | None, scored: Callable[[str, np.ndarray, np.ndarray], None] | None
+) -> dict[str, dict[str, float | None]]:
     result = {}
     features = replay.features
     for name, part in (("valid", VALID), ("test", TEST)):
@@ -192,6 +196,8 @@ def _metrics(replay: Replay, progress: ProgressLine | None) -> dict[str, dict[st
             if progress:
                 progress.stage(f"score {name}", "rows")
             scores = replay.scores(rows, progress.update if progress else None)
+            if scored:
+                scored(name, rows, scores)
             values = metrics.evaluate(features.label[rows], scores, features.user[rows])
             result[name] = {key: None if np.isnan(value) else round(value, 6) for key, value in values.items()}
     return result

@@ -13,7 +13,7 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float:
 
     NaN when only one class is present.
     """
-    return _auc_of_groups(np.asarray(labels), np.asarray(scores), np.zeros(len(labels), dtype=np.int64))[0]
+    return auc_of_groups(np.asarray(labels), np.asarray(scores), np.zeros(len(labels), dtype=np.int64))[0]
 
 
 def gauc(labels: np.ndarray, scores: np.ndarray, users: np.ndarray) -> float:
@@ -22,7 +22,7 @@ def gauc(labels: np.ndarray, scores: np.ndarray, users: np.ndarray) -> float:
     Users whose rows are all of one class have no AUC and are left out. NaN when no user is left.
     """
     _, groups = np.unique(np.asarray(users), return_inverse=True)
-    areas = _auc_of_groups(np.asarray(labels), np.asarray(scores), groups)
+    areas = auc_of_groups(np.asarray(labels), np.asarray(scores), groups)
     rows = np.bincount(groups)
     known = ~np.isnan(areas)
     return float(np.average(areas[known], weights=rows[known])) if known.any() else float("nan")
@@ -67,7 +67,7 @@ def evaluate(labels: np.ndarray, scores: np.ndarray, users: np.ndarray) -> dict[
     }
 
 
-def _auc_of_groups(labels: np.ndarray, scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def auc_of_groups(labels: np.ndarray, scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """AUC of each group [G] by the rank-sum statistic, NaN for a group of one class."""
     if len(labels) == 0:
         return np.full(1, np.nan)

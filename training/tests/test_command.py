@@ -7,7 +7,7 @@ import pytest
 from conftest import REPOSITORY
 from neutral import HEADER, write_folder
 
-from recbackend.__main__ import UsageError, _command, _feature_options, _parser, _settings, check_out, configured, main, recipe_names
+from recbackend.__main__ import UsageError, _command, _parser, _settings, check_out, configured, feature_options, main, recipe_names
 from recbackend.data import DataError, read
 from recbackend.features import FeatureOptions, build
 from recbackend.recipes import id as id_recipe
@@ -125,10 +125,10 @@ def test_id_reads_neither_text_nor_pictures(tmp_path):
     items = [{"id": name, "text": "some words", "categories": ["x"], "image": "a.png"} for name in "abc"]
     dataset = read(write_folder(tmp_path, items=items))
     options = _parser().parse_args(["train", "id", "--data", "d", "--out", "b"])
-    built = build(dataset, _feature_options(options, id_recipe.READS, id_recipe.Config(), FeatureOptions()))
+    built = build(dataset, feature_options(options, id_recipe.READS, id_recipe.Config(), FeatureOptions()))
     assert built.schema.tokenizer is None and built.items.image is None
     with pytest.raises(DataError, match="not a JPEG"):
-        build(dataset, _feature_options(options, ppm.READS, ppm.Config(), FeatureOptions()))
+        build(dataset, feature_options(options, ppm.READS, ppm.Config(), FeatureOptions()))
 
 
 def test_items_of_ids_alone_train_id_and_are_refused_by_ppm(tmp_path, capsys):

@@ -120,6 +120,25 @@ def test_ridge_of_inputs_that_say_nothing_predicts_little_but_the_mean():
     assert np.std(predicted[200:]) < 0.3 and abs(predicted[200:].mean() - 2) < 0.3
 
 
+def test_strength_of_ridge_is_that_of_the_least_error_on_rows_left_out():
+    random = np.random.default_rng(2)
+    inputs, weight = random.normal(size=(40, 6)), random.uniform(0.2, 1, 40)
+    target = inputs @ random.normal(size=6) + random.normal(size=40) * 2
+    kernel, known = inputs @ inputs.T, np.arange(40)
+
+    def fitted(rows, strength):
+        mean = np.average(target, weights=weight)
+        return mean + kernel[:, rows] @ np.linalg.solve(kernel[np.ix_(rows, rows)] + np.diag(strength / weight[rows]), target[rows] - mean)
+
+    errors = {}
+    for strength in controls._STRENGTHS:
+        left_out = [fitted(np.delete(known, row), strength)[row] for row in known]
+        errors[strength] = np.average((np.array(left_out) - target) ** 2, weights=weight)
+    best = min(errors, key=errors.get)
+    assert controls._STRENGTHS[0] < best < controls._STRENGTHS[-1]
+    np.testing.assert_allclose(controls.kernel_ridge(kernel, known, target, weight), fitted(known, best), rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", runs.COUNTED)
 def test_predictions_without_a_network_know_nothing_of_a_rows_future(datasets, name):
     dataset = datasets["A"]

@@ -82,14 +82,18 @@ def kernel_ridge(kernel: np.ndarray, known: np.ndarray, target: np.ndarray, weig
     The strength is chosen by the weighted leave-one-out error, which needs no fit anew: the residual without row k is `a_k / (A^-1)_kk` (Rasmussen and Williams 2006, section 5.4.2).
     """
     mean = np.average(target, weights=weight)
-    own = kernel[known]
+    # Scaled by the weights' roots, the noise is the same for all rows, and one decomposition serves every strength.
+    root = np.sqrt(weight)
+    values, vectors = np.linalg.eigh(root[:, None] * kernel[known] * root)
+    rotated = vectors.T @ (root * (target - mean))
     best, chosen = np.inf, None
     for strength in _STRENGTHS:
-        inverse = np.linalg.inv(own + np.diag(strength / weight))
-        dual = inverse @ (target - mean)
-        error = np.average((dual / np.diag(inverse)) ** 2, weights=weight)
+        shrunk = 1 / (np.maximum(values, 0) + strength)
+        dual = vectors @ (shrunk * rotated)
+        residual = dual / (vectors**2 @ shrunk)  # of a row without itself, times its root of weight
+        error = residual @ residual
         if error < best:
-            best, chosen = error, dual
+            best, chosen = error, root * dual
     return mean + kernel @ chosen
 
 

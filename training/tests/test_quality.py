@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import multiprocessing
 import shlex
 
 import numpy as np
@@ -53,6 +54,12 @@ def test_a_phase_warms_the_first_rows_of_each_new_item_and_none_of_the_test(data
         rows = np.flatnonzero(warm.item == place)
         assert warm.warmed[rows].tolist() == [True] * count + [False] * (80 - count)
     assert (warm.split[warm.warmed] == HELD_OUT).all() and warm.warmed.sum() == 4 * count
+
+
+def test_phases_of_the_whole_set_have_twenty_rows_of_each_new_item(shared_data, tmp_path):
+    dataset = protocols.prepare(shared_data / "ml-1m", tmp_path, "C")
+    for phase, count in protocols.PHASES.items():
+        assert protocols.after(dataset, phase).warmed.sum() == 970 * count
 
 
 def test_warm_rows_enter_histories_and_test_rows_do_not(datasets):
@@ -328,6 +335,23 @@ def test_a_run_made_again_replaces_its_objects(bench, tmp_path):
     assert len(copy.read()) == len(rows) + 1
     assert [row["auc"] for row in copy.read() if runs.key_of(row) == runs.key_of(rows[0]) and row["commit"] == "abc1234"] == [0.5]
     assert [path.name for path in tmp_path.iterdir()] == ["copy.json"]
+
+
+def test_commands_that_share_a_file_lose_nothing(bench, tmp_path):
+    rows = [row for row in bench.record.read() if row["recipe"] == "id"][:1]
+    start = multiprocessing.get_context("fork").Barrier(4)
+
+    def add(first):
+        start.wait()
+        for seed in range(first, first + 10):
+            Record(tmp_path / "quality.json").put([rows[0] | {"seed": seed}])
+
+    writers = [multiprocessing.get_context("fork").Process(target=add, args=(10 * n,)) for n in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert sorted(row["seed"] for row in Record(tmp_path / "quality.json").read()) == list(range(40))
 
 
 def test_a_seed_gives_the_same_figures_again(bench, source, tmp_path):

@@ -6,8 +6,10 @@ A run is an arm (a recipe, or a control of it), a protocol and a seed. Its figur
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import datetime
+import fcntl
 import json
 import os
 import shlex
@@ -131,12 +133,13 @@ class Record:
     def put(self, rows: list[dict]) -> None:
         """Adds rows, in the place of those of the same run and commit."""
         keys = {(*key_of(row), row["commit"]) for row in rows}
-        kept = [row for row in self.read() if (*key_of(row), row["commit"]) not in keys]
-        text = ",\n".join(json.dumps(row, allow_nan=False) for row in [*kept, *rows])
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        partial.write_text(f"[\n{text}\n]\n", "utf-8")
-        partial.replace(self.path)
+        with _locked(self.path.parent):
+            kept = [row for row in self.read() if (*key_of(row), row["commit"]) not in keys]
+            text = ",\n".join(json.dumps(row, allow_nan=False) for row in [*kept, *rows])
+            partial = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+            partial.write_text(f"[\n{text}\n]\n", "utf-8")
+            partial.replace(self.path)
 
 
 def key_of(row: dict) -> tuple:
@@ -175,7 +178,10 @@ class Bench:
 
     def _dataset(self, protocol: str) -> Dataset:
         if self._prepared is None or self._prepared[0] != protocol:
-            dataset = protocols.prepare(self.source, self.folder / "data" / protocol, protocol)
+            folder = self.folder / "data" / protocol
+            folder.mkdir(parents=True, exist_ok=True)
+            with _locked(folder):
+                dataset = protocols.prepare(self.source, folder, protocol)
             self._prepared = protocol, protocols.thinned(dataset, self.limits.rows) if self.limits.rows else dataset
         return self._prepared[1]
 
@@ -264,6 +270,17 @@ def cost_of(model: TrainedModel, bundle: Path) -> dict[str, Any]:
         "bytes_per_item": 4 * model.dims["row"],
         "flops_per_candidate": arithmetic,
     }
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keeps other processes out, so that several commands may share a file and a folder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def commit_of_training() -> str:

@@ -417,6 +417,19 @@ def test_tables_show_mean_deviation_interval_and_command(bench, tmp_path):
     assert all(group.interval is None for group in report.groups_of(changed, tmp_path / "nothing", tmp_path / "intervals.json"))
 
 
+def test_what_a_control_leaves_of_a_gain_is_of_the_seeds_that_all_have():
+    def line(recipe, control, aucs):
+        rows = [{"seed": seed, "auc": auc} for seed, auc in aucs.items()]
+        return report.Group(recipe, control, "A", None, rows, [], None)
+
+    recipe = [line("id", None, {1: 0.70, 2: 0.72}), line("ppm", None, {1: 0.74, 2: 0.76, 3: 0.99})]
+    lines = report._gains([*recipe, line("id", "unknown-ids", {1: 0.5}), line("ppm", "shuffled", {1: 0.71, 2: 0.73, 4: 0.1})])
+    assert lines[2:] == ["| `ppm`, shuffled | 2 | +0.0400 | +0.0100 | 25 % |"]
+    assert report._gains(recipe) == []
+    worse = [line("id", None, {1: 0.7}), line("ppm", None, {1: 0.6}), line("ppm", "shuffled", {1: 0.65})]
+    assert report._gains(worse)[2].endswith("| there is no gain |")
+
+
 def test_plots_are_the_same_for_the_same_runs(bench, tmp_path):
     pytest.importorskip("matplotlib", reason="the plots need matplotlib")
     written = []

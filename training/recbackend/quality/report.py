@@ -117,6 +117,9 @@ def tables_of(groups: list[Group], plots: list[str], runs: str) -> str:
             of_protocol = [group for group in of_protocol if group.phase == COLD]
             lines += ["Cold:", ""]
         lines += _figures(of_protocol)
+        shares = _gains(of_protocol)
+        if shares:
+            lines += ["", f"What is left of a recipe's gain in test AUC over `{BASELINE}`, with the same seeds:", "", *shares]
         if protocol == "A":
             lines += ["", "Test AUC by the item's number of training rows:", ""] + _by_item_rows(of_protocol)
     costs = {group.name: group for group in reversed(groups) if group.recipe not in COUNTED and group.control != UNKNOWN_IDS and group.phase in (None, COLD)}
@@ -140,6 +143,22 @@ def _figures(groups: list[Group]) -> list[str]:
         cells += [_difference(group.interval, name) for name in ("auc", "gauc")]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def _gains(groups: list[Group]) -> list[str]:
+    """One line for each control whose recipe has a gain to lose."""
+    auc = {(group.recipe, group.control): {row["seed"]: row["auc"] for row in group.test} for group in groups}
+    baseline = auc.get((BASELINE, None), {})
+    lines = []
+    for group in groups:
+        recipe = auc.get((group.recipe, None), {})
+        seeds = sorted(auc[group.recipe, group.control].keys() & recipe.keys() & baseline.keys())
+        if group.control is None or group.recipe == BASELINE or not seeds:
+            continue
+        gain, left = (np.mean([of[seed] - baseline[seed] for seed in seeds]) for of in (recipe, auc[group.recipe, group.control]))
+        share = f"{100 * left / gain:.0f} %" if gain > 0 else "there is no gain"
+        lines.append(f"| {group.name} | {len(seeds)} | {gain:+.4f} | {left:+.4f} | {share} |")
+    return ["| control | seeds | gain | with the control | left |", "|---|---:|---:|---:|---:|", *lines] if lines else []
 
 
 def _by_item_rows(groups: list[Group]) -> list[str]:

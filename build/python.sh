@@ -34,8 +34,10 @@ train_verb() {
   if [[ $# -eq 0 || $1 == --help || $1 == -h ]]; then
     cat <<'TEXT'
 rec train RECIPE --data DIR --out BUNDLE [OPTIONS]
+rec train --resume BUNDLE --data DIR --out NEW [OPTIONS]
 
-Trains a model on a data set in the neutral form (docs: training/README.md) and exports its bundle.
+Trains a model on a data set in the neutral form (docs: training/README.md) and exports its bundle,
+or goes on from a bundle with the events that came since.
 Recipes: id (DIN and DCNv2 over IDs, features and history), ppm (plus pre-trained content),
   srp4ctr (plus a pre-trained sequence), mim (plus content tuned on behaviour),
   ctrl (id, aligned with text before).

@@ -52,9 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     train = verbs.add_parser(
         "train", help="train a recipe and export its bundle", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    train.add_argument("recipe", metavar="RECIPE", help=f"one of: {', '.join(recipe_names())}")
+    train.add_argument("recipe", metavar="RECIPE", nargs="?", help=f"one of: {', '.join(recipe_names())}; none with --resume")
     train.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder in the neutral form")
     train.add_argument("--out", required=True, type=Path, metavar="BUNDLE", help="the bundle to write: a folder, or a file that ends in .zip")
+    train.add_argument("--resume", type=Path, metavar="BUNDLE", help="go on from a bundle's folder: one pass over the training rows that follow those it was trained on")
     train.add_argument("--seed", type=int, default=_SEED, help=f"of weights and of the order of rows (default {_SEED})")
     train.add_argument("--epochs", type=int, metavar="N", help="the same as --config schedule.epochs=N")
     train.add_argument("--history", type=int, metavar="L", help="events of a user that the model reads (default: the recipe's)")
@@ -98,6 +99,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(options: argparse.Namespace) -> None:
+    if options.resume is not None:
+        _resume(options)
+        return
+    if options.recipe is None:
+        raise UsageError(f"name a recipe ({', '.join(recipe_names())}), or a bundle to go on from with --resume")
     # Here, because the other verbs and --help should not wait for PyTorch.
     from . import export, features
     from .progress import ProgressLine
@@ -118,9 +124,41 @@ def _train(options: argparse.Namespace) -> None:
         manifest = export.write(model, built, dataset, options.out, training, progress=progress)
     finally:
         progress.close()
+    _report(manifest, options.out, started)
+
+
+def _resume(options: argparse.Namespace) -> None:
+    from . import export, features, resume
+    from .progress import ProgressLine
+
+    given = [flag for flag in ("recipe", "history", "text_length", "no_statistics", "no_time_context", "no_text", "no_images", "config") if getattr(options, flag)]
+    if given:
+        raise UsageError(f"--resume takes these from the bundle: {', '.join(given)}")
+    schedule = resume.SCHEDULE if options.epochs is None else dataclasses.replace(resume.SCHEDULE, epochs=options.epochs)
+    if schedule.epochs < 1:
+        raise UsageError(f"--epochs is {schedule.epochs}; 1 or more is allowed")
+    check_ranges(schedule, options.seed)
+    check_out(options.out)
+    started = time.monotonic()
+    bundle = resume.read(options.resume)
+    dataset = data.read(options.data)
+    _describe(dataset)
+    rows = resume.new_rows(dataset, bundle)
+    training = export.Training(_command(options), options.seed, datetime.datetime.now(datetime.timezone.utc), bundle.manifest["version"])
+    progress = ProgressLine("read pictures", "items")
+    try:
+        built = features.compute(dataset, bundle.schema, progress.update)
+        model = resume.resume(bundle, built, rows, schedule, options.seed, progress)
+        manifest = export.write(model, built, dataset, options.out, training, progress=progress)
+    finally:
+        progress.close()
+    _report(manifest, options.out, started)
+
+
+def _report(manifest: dict, out: Path, started: float) -> None:
     for part, values in manifest["metrics"].items():
         print(f"{part}: " + ", ".join(f"{name} {value}" for name, value in values.items()))
-    print(f"bundle {manifest['version']} in {options.out}, {_size(options.out) / 1e6:.1f} MB, after {time.monotonic() - started:.0f} s")
+    print(f"bundle {manifest['version']} in {out}, {_size(out) / 1e6:.1f} MB, after {time.monotonic() - started:.0f} s")
 
 
 def check_ranges(config: Any, seed: int) -> None:
@@ -180,14 +218,17 @@ def feature_options(options: argparse.Namespace, reads: tuple[str, ...], config:
 
 def _command(options: argparse.Namespace) -> str:
     """The command that trains this model again. Of an absolute path only the last part stays: the rest is of this machine alone."""
-    data_path, out = (path.name if path.is_absolute() else str(path) for path in (options.data, options.out))
-    words = ["rec", "train", options.recipe, "--data", data_path, "--out", out]
+    data_path, out, resumed = (None if path is None else path.name if path.is_absolute() else str(path) for path in (options.data, options.out, options.resume))
+    words = ["rec", "train", *([options.recipe] if resumed is None else ["--resume", resumed]), "--data", data_path, "--out", out]
     if options.seed != _SEED:
         words += ["--seed", str(options.seed)]
     flags = ("no_statistics", "no_time_context", "no_text", "no_images")
     words += [f"--{flag.replace('_', '-')}" for flag in flags if getattr(options, flag)]
-    for setting in _settings(options):
-        words += ["--config", setting]
+    if resumed is None:
+        for setting in _settings(options):
+            words += ["--config", setting]
+    elif options.epochs is not None:
+        words += ["--epochs", str(options.epochs)]
     return shlex.join(words)
 
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from . import metrics, safetensors
 from .data import TEST, TRAIN, VALID, Dataset
 from .features import Features, Vocabulary
+from .graph import Graph
 from .progress import ProgressLine
 from .replay import Replay
 from .train import TrainedModel
@@ -50,6 +51,8 @@ class Training:
     command: str
     seed: int
     created: datetime.datetime
+    resumed: str | None = None
+    """Version of the bundle that it went on from."""
 
 
 def write(
@@ -225,7 +228,7 @@ class _Positional(nn.Module):
 def write_graph(
     module: nn.Module, inputs: dict[str, Tensor], outputs: list[str], dynamic: dict[str, dict[int, str]], path: Path
 ) -> dict[str, np.ndarray]:
-    """Traces a module, checks the graph's names, types and axes, and returns the module's outputs for `inputs`.
+    """Traces a module, or takes the graph that it is, checks the graph's names, types and axes, and returns the module's outputs for `inputs`.
 
     `dynamic`: for each input and output its dynamic axes by name; every other axis is fixed to that of `inputs`.
     """
@@ -234,11 +237,14 @@ def write_graph(
     with torch.no_grad():
         expected = wrapped(*inputs.values())
     expected = list(expected) if isinstance(expected, (tuple, list)) else [expected]
-    graph = _trace(wrapped, inputs, outputs, dynamic)
-    # A size that the trace took for a constant goes unnoticed until a host runs another size; a trace of other sizes shows it.
-    if graph != _trace(wrapped, _resized(inputs, dynamic), outputs, dynamic):
-        raise ExportError(f"{path.name}: the graph is only good for the sizes that it was traced with; use tensor operations in place of numbers taken from a shape")
-    path.write_bytes(_with_output_shapes(graph, dict(zip(outputs, expected)), dynamic))
+    if isinstance(module, Graph):  # it was traced when it was first exported
+        path.write_bytes(module.to_bytes())
+    else:
+        graph = _trace(wrapped, inputs, outputs, dynamic)
+        # A size that the trace took for a constant goes unnoticed until a host runs another size; a trace of other sizes shows it.
+        if graph != _trace(wrapped, _resized(inputs, dynamic), outputs, dynamic):
+            raise ExportError(f"{path.name}: the graph is only good for the sizes that it was traced with; use tensor operations in place of numbers taken from a shape")
+        path.write_bytes(_with_output_shapes(graph, dict(zip(outputs, expected)), dynamic))
     if len(expected) != len(outputs):
         raise ExportError(f"{path.name}: the module gives {len(expected)} outputs, not {', '.join(outputs)}")
     tensors = inputs | dict(zip(outputs, expected))
@@ -473,7 +479,8 @@ def _manifest(model: TrainedModel, features: Features, dataset: Dataset, trainin
             "seed": training.seed,
             "command": training.command,
             "settings": model.settings,
-        },
+        }
+        | ({"resumed": training.resumed} if training.resumed else {}),
         "metrics": measured,
     }
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from recbackend import data, export, safetensors, train
 from recbackend.features import FeatureOptions, build
+from recbackend.graph import Graph
 from recbackend.layers import RankingShape
 from recbackend.recipes import id as id_recipe
 from recbackend.recipes import ctrl, mim, ppm, srp4ctr, unified
@@ -124,6 +125,11 @@ def test_graphs_reproduce_their_examples(exported, graph):
     names = {"item_encoder": ["representation"], "user_encoder": ["user_state", "history_state"], "ranker": ["score"]}[graph]
     for name, found in zip(names, onnx_reference.run(out / f"{graph}.onnx", examples)):
         np.testing.assert_allclose(found, examples[name], atol=1e-4, rtol=1e-4)
+    # So do they where training goes on from them.
+    with torch.no_grad():
+        found = Graph(out / f"{graph}.onnx")(**{name: torch.from_numpy(value.copy()) for name, value in examples.items()})
+    for name, value in zip(names, found if isinstance(found, tuple) else (found,)):
+        np.testing.assert_allclose(value.numpy(), examples[name], atol=1e-4, rtol=1e-4)
 
 
 def test_uncached_graph_gives_the_score_of_the_cached_ones(exported):

@@ -15,7 +15,7 @@ from recbackend.__main__ import UsageError
 from recbackend.data import HELD_OUT, TEST, TRAIN
 from recbackend.features import FeatureOptions, build, compute
 from recbackend.quality import __main__ as command
-from recbackend.quality import bootstrap, controls, protocols, report, runs, warmup
+from recbackend.quality import bootstrap, controls, protocols, report, runs, slices, warmup
 from recbackend.quality.runs import Arm, Bench, Limits, Record, Run
 from recbackend.recipes import id as id_recipe
 from recbackend.replay import Replay
@@ -391,6 +391,34 @@ def test_buckets_are_of_the_rows_of_training(datasets):
     assert found["0"] is None and within.any()
 
 
+# Slices
+
+
+def test_slices_add_later_rows_and_leave_validation_and_test(datasets):
+    dataset = datasets["A"]
+    training = np.flatnonzero(dataset.split == TRAIN)
+    counts = []
+    for count in range(1, slices.SLICES + 1):
+        split = slices.up_to(dataset, count).split
+        trained = np.flatnonzero(split == TRAIN)
+        assert trained.tolist() == training[: len(trained)].tolist()
+        np.testing.assert_array_equal(np.flatnonzero(split == TEST), np.flatnonzero(dataset.split == TEST))
+        counts.append(len(trained))
+    assert counts[-1] == len(training) and max(np.diff([0, *counts])) - min(np.diff([0, *counts])) <= 1
+
+
+def test_resumed_and_frozen_model_are_measured_on_the_same_rows(source, tmp_path):
+    bench = Bench(source, tmp_path / "runs", tmp_path / "quality.json", ONCE, commit="abc1234")
+    rows = bench.run(Run(Arm("id", "resumed"), "A", 1), silent())
+    assert [(row["control"], row["split"]) for row in rows] == [("frozen", "valid"), ("frozen", "test"), ("resumed", "valid"), ("resumed", "test")]
+    frozen, resumed = (np.load(runs.scores_path(bench.folder, row)) for row in rows if row["split"] == "test")
+    np.testing.assert_array_equal(frozen["label"], resumed["label"])
+    # Nine tenths of the rows say something that the first tenth did not.
+    assert metrics.auc(resumed["label"], resumed["score"]) > metrics.auc(frozen["label"], frozen["score"]) + 0.01
+    assert bench.record.holds(Run(Arm("id", "resumed"), "A", 1), "abc1234")
+    assert "| `id`, frozen | 1 |" in report.tables_of(report.groups_of(rows, bench.folder, tmp_path / "i.json"), [], "quality.json")
+
+
 # Tables and the command
 
 
@@ -447,9 +475,10 @@ def test_plots_are_the_same_for_the_same_runs(bench, tmp_path):
     "arguments, reason",
     [
         (["--recipes", "magic"], "no recipe 'magic'"),
-        (["--recipes", "ppm:blind"], "no control 'blind': ppm has shuffled and random-encoder; unknown-ids comes with id"),
+        (["--recipes", "ppm:blind"], "no control 'blind': ppm has shuffled, random-encoder and resumed; unknown-ids comes with id"),
         (["--recipes", "ridge:shuffled"], "ridge has none"),
         (["--protocol", "D"], "no protocol 'D'; there are A, B, C"),
+        (["--recipes", "id,id:resumed"], "use it with --protocol A alone"),
         (["--seeds", "1,x"], "--seeds has 'x'"),
         (["--rows", "100"], "name another file with --out"),
         (["--epochs", "0", "--out", "x.json"], "--epochs is 0; 1 or more is allowed"),

@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(prog="rec bench quality", description=__doc__.split(": ", 1)[1], epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     result.add_argument("--data", type=Path, metavar="SRC", help="folder of MovieLens-1M with content, as docs/quality.md describes it")
     result.add_argument("--protocol", default=",".join(PROTOCOLS), metavar="A,B,C", help="by time, new items, warm-up of new items (default: all)")
-    result.add_argument("--recipes", metavar="R,R:CONTROL", help=f"recipes, and controls of them: shuffled, random-encoder (default: all recipes, {', '.join(_CONTROLS)})")
+    result.add_argument("--recipes", metavar="R,R:CONTROL", help=f"recipes, and controls of them: shuffled, random-encoder, resumed (default: all recipes, {', '.join(_CONTROLS)})")
     result.add_argument("--seeds", default="1,2,3", metavar="N,N", help="default 1,2,3")
     result.add_argument("--out", type=Path, metavar="FILE", help="the runs, with tables and plots beside it (default docs/quality.json)")
     result.add_argument("--runs", type=Path, default=_ROOT / "artifacts" / "quality", metavar="DIR", help="folder for data, bundles and scores of rows (default artifacts/quality)")
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> None:
         raise UsageError("the plots need matplotlib: apt-get install python3-matplotlib, or pip install matplotlib")
     # Here, because --help should not wait for PyTorch.
     from . import report
-    from .runs import COUNTED, Arm, Bench, Limits, Record, Run
+    from .runs import COUNTED, RESUMED, Arm, Bench, Limits, Record, Run
 
     limits = Limits(options.epochs, options.rows)
     for name in ("epochs", "rows"):
@@ -85,6 +85,8 @@ def run(options: argparse.Namespace) -> None:
                 raise UsageError(f"no protocol {name!r}; there are {', '.join(PROTOCOLS)}")
         # Seed by seed, so that a command that is stopped leaves all arms with as many seeds.
         runs = [Run(arm, name, seed) for name, seed, arm in itertools.product(chosen, seeds, arms) if arm.recipe not in COUNTED]
+        if any(arm.control == RESUMED for arm in arms) and chosen != ["A"]:
+            raise UsageError(f"{RESUMED} is of a split by time: use it with --protocol A alone")
         runs = [Run(arm, name, 0) for name, arm in itertools.product(chosen, arms) if arm.recipe in COUNTED] + runs
         _run_all(Bench(options.data, options.runs, out, limits), runs, options.keep)
     for path in report.write(Record(out), options.runs):

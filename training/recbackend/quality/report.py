@@ -12,7 +12,8 @@ import numpy as np
 
 from . import bootstrap
 from .protocols import COLD, PHASES
-from .runs import BASELINE, COUNTED, UNKNOWN_IDS, Record, key_of, scores_path
+from .runs import BASELINE, COUNTED, RANDOM_ENCODER, SHUFFLED, UNKNOWN_IDS, Record, key_of, scores_path
+from .slices import FROZEN, RESUMED, SLICES
 
 _PROTOCOLS = {
     "A": "split at a moment",
@@ -120,9 +121,11 @@ def tables_of(groups: list[Group], plots: list[str], runs: str) -> str:
         shares = _gains(of_protocol)
         if shares:
             lines += ["", f"What is left of a recipe's gain in test AUC over `{BASELINE}`, with the same seeds:", "", *shares]
+        if protocol == "A" and any(group.control == RESUMED for group in of_protocol):
+            lines += ["", f"In {SLICES} slices of time: trained on the first alone, gone on with on each of the others, and trained on all at once.", "", *_slices(of_protocol)]
         if protocol == "A":
             lines += ["", "Test AUC by the item's number of training rows:", ""] + _by_item_rows(of_protocol)
-    costs = {group.name: group for group in reversed(groups) if group.recipe not in COUNTED and group.control != UNKNOWN_IDS and group.phase in (None, COLD)}
+    costs = {group.name: group for group in reversed(groups) if "parameters" in group.test[0] and group.control != UNKNOWN_IDS and group.phase in (None, COLD)}
     if costs:
         lines += ["", "## Costs", ""] + _costs(list(costs.values())[::-1])
     lines += ["", "## Again", "", "The runs of each line, on a folder `SRC` of the data and at the commit of the training code that the line names:", "", "```"]
@@ -145,6 +148,16 @@ def _figures(groups: list[Group]) -> list[str]:
     return lines
 
 
+def _slices(groups: list[Group]) -> list[str]:
+    lines = ["| | seeds | test AUC | GAUC | training, CPU seconds |", "|---|---:|---:|---:|---:|"]
+    sliced = {group.recipe for group in groups if group.control == RESUMED}
+    for group in groups:
+        if group.recipe in sliced and group.control in (None, FROZEN, RESUMED):
+            seconds = np.mean([row["train_cpu_seconds"] for row in group.test])
+            lines.append(f"| {group.name} | {len(group.test)} | {_mean(group.test, 'auc')} | {_mean(group.test, 'gauc')} | {seconds:,.0f} |")
+    return lines
+
+
 def _gains(groups: list[Group]) -> list[str]:
     """One line for each control whose recipe has a gain to lose."""
     auc = {(group.recipe, group.control): {row["seed"]: row["auc"] for row in group.test} for group in groups}
@@ -153,7 +166,7 @@ def _gains(groups: list[Group]) -> list[str]:
     for group in groups:
         recipe = auc.get((group.recipe, None), {})
         seeds = sorted(auc[group.recipe, group.control].keys() & recipe.keys() & baseline.keys())
-        if group.control is None or group.recipe == BASELINE or not seeds:
+        if group.control not in (SHUFFLED, RANDOM_ENCODER) or group.recipe == BASELINE or not seeds:
             continue
         gain, left = (np.mean([of[seed] - baseline[seed] for seed in seeds]) for of in (recipe, auc[group.recipe, group.control]))
         share = f"{100 * left / gain:.0f} %" if gain > 0 else "there is no gain"

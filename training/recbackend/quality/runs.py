@@ -31,8 +31,9 @@ from ..features import FeatureOptions, Features
 from ..progress import ProgressLine
 from ..replay import Replay
 from ..train import Schedule, TrainedModel
-from . import controls, protocols, warmup
+from . import controls, protocols, slices, warmup
 from .protocols import COLD, PHASES
+from .slices import RESUMED
 
 BASELINE = "id"
 SHUFFLED, RANDOM_ENCODER, UNKNOWN_IDS = "shuffled", "random-encoder", "unknown-ids"
@@ -59,8 +60,8 @@ class Arm:
         known = [*command_line.recipe_names(), *COUNTED]
         if recipe not in known:
             raise command_line.UsageError(f"no recipe {recipe!r}; there are {', '.join(known)}")
-        if control and (recipe in COUNTED or control not in (SHUFFLED, RANDOM_ENCODER)):
-            allowed = "has none" if recipe in COUNTED else f"has {SHUFFLED} and {RANDOM_ENCODER}; {UNKNOWN_IDS} comes with {BASELINE}"
+        if control and (recipe in COUNTED or control not in (SHUFFLED, RANDOM_ENCODER, RESUMED)):
+            allowed = "has none" if recipe in COUNTED else f"has {SHUFFLED}, {RANDOM_ENCODER} and {RESUMED}; {UNKNOWN_IDS} comes with {BASELINE}"
             raise command_line.UsageError(f"no control {control!r}: {recipe} {allowed}")
         return cls(recipe, control or None)
 
@@ -105,6 +106,8 @@ class Scored:
     split: str
     rows: np.ndarray
     scores: np.ndarray
+    cost: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Where it is not that of the run."""
 
 
 class Record:
@@ -159,7 +162,9 @@ class Bench:
     def run(self, run: Run, progress: ProgressLine) -> list[dict]:
         """Trains (or counts), measures, keeps scores and bundle, adds the figures to the file, and returns them."""
         dataset = self._dataset(run.protocol)
-        if run.arm.recipe in COUNTED:
+        if run.arm.control == RESUMED:
+            cost, parts = {}, self._sliced(run, dataset, progress)
+        elif run.arm.recipe in COUNTED:
             cost, parts = {}, list(_counted(run.arm.recipe, dataset, run.protocol))
         else:
             cost, parts = self._trained(run, dataset, progress)
@@ -168,7 +173,7 @@ class Bench:
         rows = []
         for part in parts:
             head = {"recipe": run.arm.recipe, "control": part.control, "protocol": run.protocol, "phase": part.phase, "seed": run.seed, "split": part.split}
-            row = head | measure(dataset, part.rows, part.scores) | cost | common
+            row = head | measure(dataset, part.rows, part.scores) | cost | part.cost | common
             if self.limits:
                 row["limits"] = dataclasses.asdict(self.limits)
             self._keep(row, dataset, part)
@@ -188,10 +193,9 @@ class Bench:
     def _trained(self, run: Run, dataset: Dataset, progress: ProgressLine) -> tuple[dict, list[Scored]]:
         if run.arm.control == SHUFFLED:
             dataset = controls.with_shuffled_content(dataset, run.seed)
-        name = f"{run.protocol}-{run.arm}-{run.seed}-{self.commit}".replace(":", "-")
-        bundle = self.folder / "bundles" / name
-        recipe, config, built = self._features(run, dataset)
-        training = export.Training(run.command(self.source, self.limits, self.record.path), run.seed, datetime.datetime.now(datetime.timezone.utc))
+        bundle = self._bundle(run)
+        recipe, config, options = self._recipe(run)
+        built = features.build(dataset, options)
         wall, cpu = time.monotonic(), time.process_time()
         progress.stage(f"train {run.arm}")
         model = recipe.train(built, config, run.seed, progress)
@@ -199,7 +203,7 @@ class Bench:
         phase = COLD if run.protocol == "C" else None
         parts: list[Scored] = []
         export.write(
-            model, built, dataset, bundle, training, progress=progress,
+            model, built, dataset, bundle, self._training(run), progress=progress,
             scored=lambda split, rows, scores: parts.append(Scored(run.arm.control, phase, split, rows, scores)),
         )  # fmt: skip
         cost |= cost_of(model, bundle)
@@ -211,7 +215,11 @@ class Bench:
             parts.append(Scored(UNKNOWN_IDS, None, "test", rows, _scores(rare, built, rows, progress, "score unknown IDs")))
         return cost, parts
 
-    def _features(self, run: Run, dataset: Dataset) -> tuple[ModuleType, Any, Features]:
+    def _sliced(self, run: Run, dataset: Dataset, progress: ProgressLine) -> list[Scored]:
+        parts = slices.run(*self._recipe(run), dataset, run.seed, self._bundle(run), self._training(run), progress)
+        return [Scored(part.control, None, part.split, part.rows, part.scores, {"train_cpu_seconds": round(part.seconds)}) for part in parts]
+
+    def _recipe(self, run: Run) -> tuple[ModuleType, Any, FeatureOptions]:
         """The recipe's module, its configuration, and what it reads."""
         recipe = command_line.recipe_module(run.arm.recipe)
         try:
@@ -220,7 +228,13 @@ class Bench:
             raise command_line.UsageError(f"{run.arm}: {error}") from None
         if self.limits.epochs is not None:
             config = with_epochs(config, self.limits.epochs)
-        return recipe, config, features.build(dataset, command_line.feature_options(_FLAGS, recipe.READS, config, FeatureOptions()))
+        return recipe, config, command_line.feature_options(_FLAGS, recipe.READS, config, FeatureOptions())
+
+    def _bundle(self, run: Run) -> Path:
+        return self.folder / "bundles" / f"{run.protocol}-{run.arm}-{run.seed}-{self.commit}".replace(":", "-")
+
+    def _training(self, run: Run) -> export.Training:
+        return export.Training(run.command(self.source, self.limits, self.record.path), run.seed, datetime.datetime.now(datetime.timezone.utc))
 
     def _keep(self, row: dict, dataset: Dataset, part: Scored) -> None:
         path = scores_path(self.folder, row)

@@ -83,7 +83,7 @@ internal static class SiloHost
             silo.UseLocalhostClustering(cluster.SiloPort, cluster.GatewayPort, primarySiloEndpoint: null, cluster.ServiceId, cluster.ClusterId);
         }
 
-        silo.UseRecBackendTimeouts().AddRecBackendEngine(cluster.Blobs, cluster.Container, cluster.Engine).AddSiloStatus<SiloSelf>();
+        silo.UseRecBackendMembership().AddRecBackendEngine(cluster.Blobs, cluster.Container, cluster.Engine).AddSiloStatus<SiloSelf>();
         if (scores)
         {
             silo.AddClusterModels();

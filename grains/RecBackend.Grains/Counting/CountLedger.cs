@@ -1,3 +1,6 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
 using MessagePack;
 
 namespace RecBackend.Grains.Counting;
@@ -13,7 +16,7 @@ namespace RecBackend.Grains.Counting;
 /// </para>
 /// </summary>
 [MessagePackObject]
-public sealed class CountLedger
+public sealed class CountLedger : IMessagePackSerializationCallbackReceiver
 {
     /// <summary>
     /// How long an incarnation is remembered. What it leaves behind is counted within seconds, or, if two silos died together, when its users are next active: this is how long they may be away.
@@ -41,6 +44,18 @@ public sealed class CountLedger
     /// <summary>Incarnations that began before this are forgotten, Unix milliseconds.</summary>
     [Key(4)]
     public long ForgottenBefore { get; set; }
+
+    /// <inheritdoc/>
+    public void OnBeforeSerialize()
+    {
+    }
+
+    /// <inheritdoc/>
+    public void OnAfterDeserialize()
+    {
+        LeftOut = [.. LeftOut.Select(UserOfBatch.Hashed)];
+        Alone = [.. Alone.Select(UserOfBatch.Hashed)];
+    }
 
     /// <summary>What is to be done with a batch.</summary>
     public CountDecision Decide(CountBatch batch) =>
@@ -125,9 +140,25 @@ public sealed class CountLedger
 [GenerateSerializer, Immutable, Alias("RecBackend.UserOfBatch")]
 public readonly record struct UserOfBatch([property: Id(0)] CountBatch Batch, [property: Id(1)] string User, [property: Id(2)] long UserVersion)
 {
+    private const int HashBytes = 16;
+
     internal string Key => $"{UserKey(Batch, User)}/{UserVersion}";
 
-    internal static string UserKey(CountBatch batch, string user) => $"{batch.Incarnation:n}/{batch.Number}/{user}";
+    /// <summary>Names the user by a hash that only who has the ID can repeat: a ledger outlives the erasure of a user.</summary>
+    internal static string UserKey(CountBatch batch, string user)
+    {
+        Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
+        SHA256.HashData(Encoding.UTF8.GetBytes($"{batch.Incarnation:n}/{user}"), hash);
+        return $"{batch.Incarnation:n}/{batch.Number}/{Convert.ToBase64String(hash[..HashBytes]).Replace('/', '_')}";
+    }
+
+    /// <summary>A key as it is now; in those of earlier versions the user was named. No key of a user's grain ends as a hash does.</summary>
+    internal static string Hashed(string key)
+    {
+        var parts = key.Split('/');
+        var userKey = parts[2].EndsWith("==", StringComparison.Ordinal) ? string.Join('/', parts[..3]) : UserKey(new(Guid.ParseExact(parts[0], "n"), long.Parse(parts[1], CultureInfo.InvariantCulture)), parts[2]);
+        return string.Join('/', [userKey, .. parts[3..]]);
+    }
 
     internal static Guid IncarnationOf(string key) => Guid.ParseExact(key.AsSpan(0, 32), "n");
 }

@@ -17,22 +17,32 @@ internal sealed class CountRoster(GrainId id, Silo silo, ILoggerFactory loggers,
         return Task.CompletedTask;
     }
 
-    public Task ForgetAsync(SiloAddress silo, CountBatch through)
+    public Task ForgetAsync(SiloAddress silo, CountBatch counted, long through)
     {
-        book.Forget(silo, through);
+        book.Forget(silo, counted, through);
         return Task.CompletedTask;
     }
 }
 
 /// <summary>The rosters that this silo keeps for others, and what it does when one of them is dead: it wakes the users of its last batches, who then see to it that they are counted.</summary>
-internal sealed class RosterBook(IGrainFactory grains, IClusterMembershipService membership, ILogger<RosterBook> log) : IAsyncDisposable
+internal sealed class RosterBook : IAsyncDisposable
 {
     private const int AtOnce = 16;
 
+    private readonly IGrainFactory _grains;
+    private readonly IClusterMembershipService _membership;
+    private readonly ILogger _log;
     private readonly ConcurrentDictionary<SiloAddress, ConcurrentDictionary<RosterEntry, byte>> _rosters = new();
     private readonly CancellationTokenSource _stop = new();
+    private readonly CancellationToken _stopped;
     private Task _watch = Task.CompletedTask;
     private int _disposed;
+
+    public RosterBook(IGrainFactory grains, IClusterMembershipService membership, ILogger<RosterBook> log)
+    {
+        (_grains, _membership, _log) = (grains, membership, log);
+        _stopped = _stop.Token;
+    }
 
     public void Start() => _watch = Task.Run(WatchAsync);
 
@@ -43,13 +53,22 @@ internal sealed class RosterBook(IGrainFactory grains, IClusterMembershipService
         {
             roster[entry] = 0;
         }
+
+        // What it sent last may come after its death was seen.
+        if (_membership.CurrentSnapshot.GetSiloStatus(silo) is SiloStatus.Dead)
+        {
+            _ = Task.Run(() => EndAsync(silo), _stopped);
+        }
     }
 
-    public void Forget(SiloAddress silo, CountBatch through)
+    /// <param name="silo">Whose roster it is.</param>
+    /// <param name="counted">A batch that is counted.</param>
+    /// <param name="through">The number through which all batches of its incarnation are.</param>
+    public void Forget(SiloAddress silo, CountBatch counted, long through)
     {
         if (_rosters.TryGetValue(silo, out var roster))
         {
-            foreach (var entry in roster.Keys.Where(entry => entry.Batch.Incarnation == through.Incarnation && entry.Batch.Number <= through.Number))
+            foreach (var entry in roster.Keys.Where(entry => entry.Batch == counted || (entry.Batch.Incarnation == counted.Incarnation && entry.Batch.Number <= through)))
             {
                 roster.TryRemove(entry, out _);
             }
@@ -70,14 +89,11 @@ internal sealed class RosterBook(IGrainFactory grains, IClusterMembershipService
     {
         try
         {
-            await foreach (var snapshot in membership.MembershipUpdates.WithCancellation(_stop.Token))
+            await foreach (var snapshot in _membership.MembershipUpdates.WithCancellation(_stopped))
             {
                 foreach (var silo in _rosters.Keys.Where(silo => snapshot.GetSiloStatus(silo) is SiloStatus.Dead))
                 {
-                    if (_rosters.TryRemove(silo, out var roster))
-                    {
-                        await WakeAsync(silo, [.. roster.Keys.Select(entry => entry.User).Distinct()]);
-                    }
+                    await EndAsync(silo);
                 }
             }
         }
@@ -87,6 +103,9 @@ internal sealed class RosterBook(IGrainFactory grains, IClusterMembershipService
         }
     }
 
+    private Task EndAsync(SiloAddress silo) =>
+        _rosters.TryRemove(silo, out var roster) ? WakeAsync(silo, [.. roster.Keys.Select(entry => entry.User).Distinct()]) : Task.CompletedTask;
+
     private async Task WakeAsync(SiloAddress silo, string[] users)
     {
         if (users.Length == 0)
@@ -94,18 +113,18 @@ internal sealed class RosterBook(IGrainFactory grains, IClusterMembershipService
             return;
         }
 
-        log.LogInformation("{Silo} is dead; {Count} users whose last counts it may not have sent are woken", silo, users.Length);
-        var options = new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = _stop.Token };
+        _log.LogInformation("{Silo} is dead; {Count} users whose last counts it may not have sent are woken", silo, users.Length);
+        var options = new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = _stopped };
         await Parallel.ForEachAsync(users, options, async (user, cancellation) =>
         {
             try
             {
-                var grain = grains.GetGrain<IUserGrain>(user);
+                var grain = _grains.GetGrain<IUserGrain>(user);
                 await GrainCall.TryAgainAsync(grain.ReadAsync, cancellation);
             }
             catch (Exception error) when (error is not OperationCanceledException)
             {
-                log.LogWarning(error, "A user could not be woken; its counts reach their items when it is active next");
+                _log.LogWarning(error, "A user could not be woken; its counts reach their items when it is active next");
             }
         });
     }
@@ -141,11 +160,11 @@ internal sealed class RosterSender(IServiceProvider services, IClusterMembership
     }
 
     /// <summary>Lets all silos forget what is counted.</summary>
-    public Task ForgetAsync(CountBatch through) => Task.WhenAll(Others().Select(async silo =>
+    public Task ForgetAsync(CountBatch counted, long through) => Task.WhenAll(Others().Select(async silo =>
     {
         try
         {
-            await GetGrainService(silo).ForgetAsync(here.SiloAddress, through);
+            await GetGrainService(silo).ForgetAsync(here.SiloAddress, counted, through);
         }
         catch (Exception)
         {

@@ -10,9 +10,9 @@ public interface ICountRoster : IGrainService
     [Alias("Note")]
     Task NoteAsync(SiloAddress silo, RosterEntry[] entries);
 
-    /// <summary>All batches of <paramref name="silo"/> up to this one are durable with the items.</summary>
+    /// <summary>A batch of <paramref name="silo"/> is durable with the items, and so are all of its incarnation up to a number: one that waits for a shard does not hold the later ones back.</summary>
     [Alias("Forget")]
-    Task ForgetAsync(SiloAddress silo, CountBatch through);
+    Task ForgetAsync(SiloAddress silo, CountBatch counted, long through);
 }
 
 /// <summary>A user, by the grain's key, with counts in a batch.</summary>
@@ -25,6 +25,6 @@ internal interface IRoster
     /// <summary>Ends when another silo knows, or cannot be told.</summary>
     Task NoteAsync(RosterEntry entry);
 
-    /// <summary>Lets all silos forget what is counted.</summary>
-    Task ForgetAsync(CountBatch through);
+    /// <summary>Lets all silos forget a batch that is counted, and all of its incarnation up to a number.</summary>
+    Task ForgetAsync(CountBatch counted, long through);
 }

@@ -9,13 +9,16 @@ namespace RecBackend.Grains.Counting;
 /// <summary>
 /// Carries what the users of this silo did to the items, gathered for up to a second: an item that everybody clicks costs one write a second, not one for each click. Every count is stored with its
 /// user before, under the batch that it travels in; <see cref="CountLedger"/> makes it count once.
+/// <para>
+/// Batches end with the second of the clock, so that those of all silos reach a shard together and share its writes. Each shard gets its parts of the batches in their order, and none waits for another.
+/// </para>
 /// </summary>
 internal sealed class ItemCounter : IAsyncDisposable
 {
     private static readonly TimeSpan Span = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan LongestRetry = TimeSpan.FromSeconds(5);
 
-    /// <summary>Batches that wait for item shards that do not answer; beyond them events are refused.</summary>
+    /// <summary>Batches that wait for an item shard that does not answer; beyond them events of its items are refused.</summary>
     private const int MostWaiting = 30;
 
     private readonly ItemShards _shards;
@@ -23,24 +26,30 @@ internal sealed class ItemCounter : IAsyncDisposable
     private readonly TimeProvider _clock;
     private readonly ILogger _log;
     private readonly Lock _lock = new();
-    private readonly CancellationTokenSource _stop = new();
+    private readonly CancellationTokenSource _stop;
     private readonly SemaphoreSlim _wake = new(0);
+    private readonly CancellationToken _stopped;
     private readonly Queue<Batch> _closed = new();
-    private readonly Dictionary<Guid, long> _counted = [];
+    private readonly HashSet<Batch> _sending = [];
+    private readonly Lane[] _lanes;
     private readonly Task _work;
     private Batch _open;
     private bool _stopping;
+    private bool _ended;
     private bool _renew;
 
     public ItemCounter(ItemShards shards, IRoster roster, EngineClock clock, ILogger<ItemCounter> log)
     {
         (_shards, _roster, _clock, _log) = (shards, roster, clock.Time, log);
+        _stop = new(Timeout.InfiniteTimeSpan, _clock);
+        _stopped = _stop.Token;
+        _lanes = [.. Enumerable.Range(0, shards.Count).Select(shard => new Lane(shard))];
         _open = new(new(Incarnation.New(_clock), 1), _clock.GetTimestamp());
         _work = Task.Run(WorkAsync);
     }
 
     /// <summary>Takes a place in the open batch for counts that are about to be stored with their user.</summary>
-    /// <exception cref="StorageException"><see cref="StorageException.Overloaded"/>: the item shards do not keep up.</exception>
+    /// <exception cref="StorageException"><see cref="StorageException.Overloaded"/>: the shard of one of the items does not keep up.</exception>
     /// <param name="user">Key of the user's grain.</param>
     /// <param name="version">The user's version of the write.</param>
     /// <param name="counts">What it counts.</param>
@@ -48,13 +57,13 @@ internal sealed class ItemCounter : IAsyncDisposable
     {
         lock (_lock)
         {
-            // While shards do not answer, the sender closes nothing.
+            // While users are slow to be stored, the sender closes nothing.
             if (_open.LeftOut.ContainsKey(user) || _clock.GetElapsedTime(_open.Opened) > Span)
             {
                 Close();
             }
 
-            if (_closed.Count > MostWaiting)
+            if (_closed.Count > MostWaiting || Array.Exists(counts, count => LaneOf(count.Item).Waiting.Count > MostWaiting))
             {
                 throw new StorageException(StorageException.Overloaded, "Counts of many seconds wait for the items' storage already; try again later.");
             }
@@ -64,39 +73,48 @@ internal sealed class ItemCounter : IAsyncDisposable
         }
     }
 
-    /// <summary>Whether all counts of a batch of this silo are durable with their items.</summary>
-    public bool IsCounted(CountBatch batch)
+    /// <summary>Whether the counts of an item in a batch of this silo are durable with it.</summary>
+    public bool IsCounted(CountBatch batch, string item)
     {
         lock (_lock)
         {
-            return batch.Number <= _counted.GetValueOrDefault(batch.Incarnation);
+            return batch.Number <= LaneOf(item).Counted.GetValueOrDefault(batch.Incarnation);
         }
     }
 
     /// <summary>Sees to it that a user's part of a batch is counted, whoever was to send the batch.</summary>
     /// <returns>Whether it came alone, and not with the batch.</returns>
+    /// <exception cref="StorageException"><see cref="StorageException.Unavailable"/>: this silo stops; another one will see to it.</exception>
     public async Task<bool> CountedAsync(CountBatch batch, string user, long version, ItemCount[] counts)
     {
         Batch? own;
         lock (_lock)
         {
+            ThrowIfEnded();
             if (_open.Id == batch)
             {
                 Close();
                 _wake.Release();
             }
 
-            own = _closed.FirstOrDefault(closed => closed.Id == batch);
+            own = Unsent.FirstOrDefault(unsent => unsent.Id == batch);
         }
 
-        if (own is not null)
+        try
         {
-            await own.Done.Task;
-        }
+            if (own is not null)
+            {
+                await own.Done.Task;
+            }
 
-        var alone = await Task.WhenAll(counts.GroupBy(count => _shards.Of(count.Item)).Select(part =>
-            TryUntilDoneAsync(() => _shards[part.Key].CountAloneAsync(new(batch, user, version), new Immutable<ItemCount[]>([.. part])))));
-        return alone.Contains(true);
+            var alone = await Task.WhenAll(counts.GroupBy(count => _shards.Of(count.Item)).Select(part =>
+                TryUntilDoneAsync(() => _shards[part.Key].CountAloneAsync(new(batch, user, version), new Immutable<ItemCount[]>([.. part])))));
+            return alone.Contains(true);
+        }
+        catch (OperationCanceledException)
+        {
+            throw Ended();
+        }
     }
 
     /// <summary>Sends what is gathered now; ends when it is durable with the items.</summary>
@@ -105,9 +123,10 @@ internal sealed class ItemCounter : IAsyncDisposable
         Task[] waiting;
         lock (_lock)
         {
+            ThrowIfEnded();
             Close();
             _wake.Release();
-            waiting = [.. _closed.Select(batch => batch.Done.Task)];
+            waiting = [.. Unsent.Select(batch => batch.Done.Task)];
         }
 
         await Task.WhenAll(waiting);
@@ -130,7 +149,33 @@ internal sealed class ItemCounter : IAsyncDisposable
         _stop.CancelAfter(LongestRetry);
         _wake.Release();
         await _work;
+        await Task.WhenAll(_lanes.Select(lane => lane.Work));
+        lock (_lock)
+        {
+            // What is not sent now, or comes still, is with its users: whoever activates them next sees to it.
+            _ended = true;
+            foreach (var batch in Unsent)
+            {
+                batch.Done.TrySetException(Ended());
+            }
+        }
+
+        await _stop.CancelAsync();
         _stop.Dispose();
+    }
+
+    private IEnumerable<Batch> Unsent => _sending.Concat(_closed);
+
+    private Lane LaneOf(string item) => _lanes[_shards.Of(item)];
+
+    private static StorageException Ended() => new(StorageException.Unavailable, "This silo stops and sends no counts any more. Nothing is lost; it is safe to send the call again.");
+
+    private void ThrowIfEnded()
+    {
+        if (_ended)
+        {
+            throw Ended();
+        }
     }
 
     private void Close()
@@ -161,11 +206,12 @@ internal sealed class ItemCounter : IAsyncDisposable
 
             if (!hurry)
             {
-                using var span = new CancellationTokenSource(Span, _clock);
+                using var span = new CancellationTokenSource(Span - TimeSpan.FromTicks(_clock.GetUtcNow().Ticks % Span.Ticks), _clock);
                 await _wake.WaitAsync(span.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
 
             Batch? batch;
+            Task written;
             lock (_lock)
             {
                 if (_closed.Count == 0)
@@ -182,33 +228,86 @@ internal sealed class ItemCounter : IAsyncDisposable
 
                     continue;
                 }
+
+                written = batch.WrittenAsync();
             }
 
             try
             {
-                await SendAsync(batch);
+                await written.WaitAsync(_stopped);
             }
             catch (OperationCanceledException)
             {
-                // Shutting down: whoever activates these users next sends their counts.
                 return;
+            }
+
+            Spread(batch);
+        }
+    }
+
+    /// <summary>Queues the parts of the oldest closed batch at their shards.</summary>
+    private void Spread(Batch batch)
+    {
+        lock (_lock)
+        {
+            _closed.Dequeue();
+            var touched = batch.Counts.Values.Concat(batch.LeftOut.Values).SelectMany(writes => writes).SelectMany(write => write.Counts).Select(count => _shards.Of(count.Item)).ToHashSet();
+            batch.Parts = touched.Count;
+            _sending.Add(batch);
+            foreach (var lane in touched.Select(shard => _lanes[shard]))
+            {
+                lane.Waiting.Enqueue(batch);
+                if (lane.Waiting.Count == 1)
+                {
+                    lane.Work = Task.Run(() => DrainAsync(lane));
+                }
             }
         }
     }
 
-    private async Task SendAsync(Batch batch)
+    /// <summary>Sends a shard what waits for it, one batch after the other.</summary>
+    private async Task DrainAsync(Lane lane)
     {
-        await batch.WrittenAsync(_stop.Token);
-        var touched = batch.Counts.Values.Concat(batch.LeftOut.Values).SelectMany(writes => writes).SelectMany(write => write.Counts).Select(count => _shards.Of(count.Item)).ToHashSet();
-        await Task.WhenAll(touched.Select(shard => SendAsync(batch, shard)));
+        try
+        {
+            Batch? batch;
+            lock (_lock)
+            {
+                batch = lane.Waiting.Peek();
+            }
+
+            while (batch is not null)
+            {
+                await SendAsync(batch, lane.Shard);
+                batch = Sent(batch, lane);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            // Shutting down: whoever activates these users next sends their counts.
+        }
+    }
+
+    /// <summary>Notes that a part is durable.</summary>
+    /// <returns>The next one for the shard, or null.</returns>
+    private Batch? Sent(Batch batch, Lane lane)
+    {
         lock (_lock)
         {
-            _counted[batch.Id.Incarnation] = batch.Id.Number;
-            _closed.Dequeue();
-        }
+            lane.Waiting.Dequeue();
+            lane.Counted[batch.Id.Incarnation] = batch.Id.Number;
+            if (--batch.Parts == 0)
+            {
+                _sending.Remove(batch);
+                batch.Done.SetResult();
 
-        batch.Done.SetResult();
-        _ = _roster.ForgetAsync(batch.Id);
+                // Numbers go up, and all below those that are still to be sent are done.
+                var through = Unsent.Append(_open).Where(unsent => unsent.Id.Incarnation == batch.Id.Incarnation).Select(unsent => unsent.Id.Number - 1).DefaultIfEmpty(batch.Id.Number).Min();
+                _ = _roster.ForgetAsync(batch.Id, through);
+            }
+
+            return lane.Waiting.TryPeek(out var next) ? next : null;
+        }
     }
 
     private async Task SendAsync(Batch batch, int shard)
@@ -244,12 +343,12 @@ internal sealed class ItemCounter : IAsyncDisposable
         {
             try
             {
-                return await call().WaitAsync(_stop.Token);
+                return await call().WaitAsync(_stopped);
             }
             catch (Exception error) when (error is not OperationCanceledException)
             {
                 _log.LogWarning(error, "Counts of items could not be stored; tried again in {Delay}", wait);
-                await Task.Delay(wait, _clock, _stop.Token);
+                await Task.Delay(wait, _clock, _stopped);
             }
         }
     }
@@ -312,6 +411,20 @@ internal sealed class ItemCounter : IAsyncDisposable
         }
     }
 
+    /// <summary>What waits for one shard.</summary>
+    private sealed class Lane(int shard)
+    {
+        public int Shard => shard;
+
+        /// <summary>Batches of which it gets a part, the one that is being sent among them.</summary>
+        public Queue<Batch> Waiting { get; } = new();
+
+        /// <summary>The last batch whose part is durable there, by incarnation.</summary>
+        public Dictionary<Guid, long> Counted { get; } = [];
+
+        public Task Work { get; set; } = Task.CompletedTask;
+    }
+
     /// <summary>What one write of a user counts.</summary>
     internal readonly record struct Write(long UserVersion, ItemCount[] Counts);
 
@@ -326,6 +439,9 @@ internal sealed class ItemCounter : IAsyncDisposable
 
         /// <summary>Users who store counts of this batch right now.</summary>
         public int Writing { get; set; }
+
+        /// <summary>Shards that have not got their part yet.</summary>
+        public int Parts { get; set; }
 
         public Dictionary<string, List<Write>> Counts { get; } = new(StringComparer.Ordinal);
 
@@ -356,7 +472,7 @@ internal sealed class ItemCounter : IAsyncDisposable
         }
 
         /// <summary>Waits until nobody stores counts of this batch any more. It must be closed.</summary>
-        public Task WrittenAsync(CancellationToken cancellation)
+        public Task WrittenAsync()
         {
             _awaited = true;
             if (Writing == 0)
@@ -364,7 +480,7 @@ internal sealed class ItemCounter : IAsyncDisposable
                 _written.TrySetResult();
             }
 
-            return _written.Task.WaitAsync(cancellation);
+            return _written.Task;
         }
     }
 }

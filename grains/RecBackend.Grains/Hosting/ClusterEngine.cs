@@ -2,6 +2,7 @@ using Azure.Storage.Blobs;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 using Orleans.Configuration;
 using Orleans.Placement;
 using Orleans.Runtime.MembershipService.SiloMetadata;
@@ -115,9 +116,12 @@ public static class ClusterEngine
     }
 
     /// <summary>
-    /// Times after which a silo that died is given up. The defaults, three probes ten seconds apart and calls that wait thirty, keep callers of a killed silo waiting for half a minute.
+    /// Times after which a silo that died is given up, and a start that waits for it. The defaults of the times, three probes ten seconds apart and calls that wait thirty, keep callers of a killed silo waiting for half a minute.
     /// </summary>
-    public static ISiloBuilder UseRecBackendTimeouts(this ISiloBuilder silo) => silo
+    public static ISiloBuilder UseRecBackendMembership(this ISiloBuilder silo) => silo
+        .ConfigureServices(services => services.AddSingleton<ILifecycleParticipant<ISiloLifecycle>>(provider => new SilentSilos(
+            provider.GetRequiredService<IMembershipTable>(), provider.GetRequiredService<ILocalSiloDetails>(), provider.GetRequiredService<IOptions<ClusterMembershipOptions>>(),
+            TimeProvider.System, provider.GetRequiredService<ILogger<SilentSilos>>())))
         .Configure<ClusterMembershipOptions>(membership =>
         {
             // Two missed probes, one second apart: a pause of a second for collection or a busy machine is survived, a killed silo is out after about two.
@@ -128,7 +132,7 @@ public static class ClusterEngine
             membership.DeathVoteExpirationTimeout = TimeSpan.FromSeconds(20);
             membership.TableRefreshTimeout = TimeSpan.FromSeconds(5);
 
-            // Where all silos died at once nobody is left to give them up: those that start do it, but only of silos whose sign of life is as old as three of these. Until then they cannot join.
+            // Where all silos died at once those that start give them up, once their signs of life are as old as three of these: SilentSilos.
             membership.IAmAliveTablePublishTimeout = TimeSpan.FromSeconds(2);
             membership.NumMissedTableIAmAliveLimit = 3;
         })

@@ -1,12 +1,15 @@
+using Orleans.Storage;
 using RecBackend.Core.Storage;
 
 namespace RecBackend.Grains.Items;
 
-/// <summary>Reads a shard: its index, and the log after it.</summary>
+/// <summary>Reads a shard, its index and the log after it, and takes it over.</summary>
 internal sealed class ShardLoad(ItemSegmentStore store, ShardContents contents, ShardTurns turns)
 {
     /// <summary>Blobs that are read at once.</summary>
     private const int ReadAhead = 4;
+
+    private const int MostClaims = 20;
 
     /// <param name="shards">Number of shards of this cluster.</param>
     /// <param name="cancellation">Gives up.</param>
@@ -41,14 +44,27 @@ internal sealed class ShardLoad(ItemSegmentStore store, ShardContents contents, 
             }
         }
 
-        await ReadLogAsync(cancellation);
+        contents.Next = store.Manifest.Tail;
+        for (var claims = 1; ; claims++)
+        {
+            await ReadLogAsync(cancellation);
+            if (await TryClaimAsync())
+            {
+                break;
+            }
+
+            if (claims == MostClaims)
+            {
+                throw new StorageException(StorageException.Unavailable, "Another silo writes this shard of the items. Nothing was stored; it is safe to send the call again.");
+            }
+        }
+
         contents.Index.EndLoad();
     }
 
     /// <summary>The log ends where a segment is missing.</summary>
     private async Task ReadLogAsync(CancellationToken cancellation)
     {
-        contents.Next = store.Manifest.Tail;
         while (true)
         {
             foreach (var segment in await ReadAsync([.. Enumerable.Range(0, ReadAhead).Select(ahead => contents.Next + ahead)], cancellation))
@@ -61,6 +77,28 @@ internal sealed class ShardLoad(ItemSegmentStore store, ShardContents contents, 
                 contents.ApplyLog(segment);
             }
         }
+    }
+
+    /// <summary>Ends the log for whoever wrote it before: an activation that was cut off, and does not know that it was replaced, must not acknowledge a write that this one would never see.</summary>
+    /// <returns>False if that one was faster.</returns>
+    private async Task<bool> TryClaimAsync()
+    {
+        var claim = new ItemSegment { Entries = [], Version = contents.Version };
+        try
+        {
+            await store.WriteAsync(contents.Next, claim);
+        }
+        catch (InconsistentStateException)
+        {
+            return false;
+        }
+        catch (Exception error)
+        {
+            throw new StorageException(StorageException.Unavailable, $"A shard of the items cannot be taken over: {error.Message} It is safe to send the call again.", error);
+        }
+
+        contents.ApplyLog(claim);
+        return true;
     }
 
     private Task<ItemSegment?[]> ReadAsync(long[] numbers, CancellationToken cancellation) =>

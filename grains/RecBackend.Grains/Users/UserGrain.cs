@@ -53,7 +53,7 @@ internal sealed class UserGrain(
         }
 
         using var turn = Join([.. counts.Values]);
-        _pending.RemoveAll(pending => counter.IsCounted(pending.Batch));
+        _pending.RemoveAll(pending => counter.IsCounted(pending.Batch, pending.Count.Item));
         PendingCount[] own = [.. counts.Values.Select(count => new PendingCount(turn.Batch, count, turn.UserVersion))];
         try
         {

@@ -28,7 +28,7 @@ public sealed class ItemCounterTests : IAsyncLifetime
         {
             if (method.Name == nameof(IRoster.ForgetAsync))
             {
-                _forgotten.Enqueue($"{((CountBatch)arguments[0]!).Number}");
+                _forgotten.Enqueue($"{((CountBatch)arguments[0]!).Number} through {arguments[1]}");
             }
 
             return Task.CompletedTask;
@@ -38,7 +38,11 @@ public sealed class ItemCounterTests : IAsyncLifetime
 
     public Task InitializeAsync() => Task.CompletedTask;
 
-    public async Task DisposeAsync() => await _counter.DisposeAsync();
+    public async Task DisposeAsync()
+    {
+        var ended = _counter.DisposeAsync().AsTask();
+        await PassUntilAsync(() => ended.IsCompleted);
+    }
 
     [Fact]
     public async Task Counts_of_a_second_travel_together_added_by_item()
@@ -49,21 +53,21 @@ public sealed class ItemCounterTests : IAsyncLifetime
         Assert.Equal(batch, Count("u2", 1, Item(0)));
         _time.Advance(TimeSpan.FromSeconds(0.4));
         Assert.Equal(batch, Count("u1", 2, Item(0)));
-        Assert.False(_counter.IsCounted(batch));
+        Assert.False(_counter.IsCounted(batch, Item(0)));
         Assert.Empty(_shards[0].Counted);
 
         _time.Advance(TimeSpan.FromSeconds(0.4));
         Assert.Equal([(batch, $"{Item(0)}:3")], await _shards[0].TakeAsync(1));
         Assert.Equal([(batch, $"{Item(1)}:1")], await _shards[1].TakeAsync(1));
         await _counter.FlushAsync();
-        Assert.True(_counter.IsCounted(batch));
+        Assert.True(_counter.IsCounted(batch, Item(0)));
         Assert.Equal(batch with { Number = 2 }, Count("u1", 3, Item(0)));
         while (_forgotten.IsEmpty)
         {
             await Task.Delay(1);
         }
 
-        Assert.Equal("1", _forgotten.First());
+        Assert.Equal("1 through 1", _forgotten.First());
     }
 
     [Fact]
@@ -72,7 +76,11 @@ public sealed class ItemCounterTests : IAsyncLifetime
         var (stored, failed) = (_counter.Join("u1", 1, [One(Item(0))]), _counter.Join("u2", 1, [One(Item(0))]));
         var flushed = _counter.FlushAsync();
         failed.Dispose();
-        Assert.False(flushed.IsCompleted);
+
+        // A batch that comes later is sent later: this one would be the first, without u1.
+        var next = Count("u3", 1, Item(1));
+        Assert.NotEqual(stored.Batch, next);
+        Assert.False(_counter.IsCounted(stored.Batch, Item(0)));
         stored.Confirm();
         await flushed;
         Assert.Equal([(stored.Batch, $"{Item(0)}:1 without u2")], await _shards[0].TakeAsync(1));
@@ -95,7 +103,7 @@ public sealed class ItemCounterTests : IAsyncLifetime
         var next = Count("u1", 9, Item(0));
         await _counter.FlushAsync();
         Assert.Equal([(next, $"{Item(0)}:1")], await _shards[0].TakeAsync(1));
-        Assert.True(_counter.IsCounted(refused));
+        Assert.True(_counter.IsCounted(refused, Item(0)));
     }
 
     [Fact]
@@ -135,7 +143,7 @@ public sealed class ItemCounterTests : IAsyncLifetime
         held.SetResult();
         await flushed;
         await _counter.FlushAsync();
-        Assert.All(batches, batch => Assert.True(_counter.IsCounted(batch)));
+        Assert.All(batches, batch => Assert.True(_counter.IsCounted(batch, Item(0))));
         Assert.Equal(batches.Count, (await _shards[0].TakeAsync(batches.Count)).Select(one => one.Batch).Distinct().Count());
         Count("u", version, Item(0));
     }
@@ -143,27 +151,51 @@ public sealed class ItemCounterTests : IAsyncLifetime
     [Fact]
     public async Task Call_that_fails_is_sent_again_until_it_succeeds()
     {
-        await _time.NextWaitAsync();
         _shards[0].FailsTimes = 3;
         var batch = Count("u", 1, Item(0));
         var flushed = _counter.FlushAsync();
-        for (var failed = 0; failed < 3; failed++)
-        {
-            // It waits longer each time.
-            await _time.NextWaitAsync();
-            _time.Advance(TimeSpan.FromSeconds(5));
-        }
-
-        await flushed;
+        await PassUntilAsync(() => flushed.IsCompleted);
         Assert.Equal([(batch, $"{Item(0)}:1")], await _shards[0].TakeAsync(1));
+    }
+
+    [Fact]
+    public async Task Stuck_shard_holds_nothing_back_of_the_items_of_others()
+    {
+        var held = _shards[0].Hold();
+        var first = Count("u", 1, Item(0), Item(1));
+        var version = 2;
+        Assert.Throws<StorageException>(() =>
+        {
+            for (; version < 1_000; version++)
+            {
+                Count("u", version, Item(0));
+                _time.Advance(TimeSpan.FromSeconds(1.1));
+            }
+        });
+
+        // A user whose items are elsewhere is neither refused, once what is closed has gone to the shards, nor waited for.
+        CountBatch elsewhere = default;
+        await PassUntilAsync(() => TryCount("u", version, Item(1), out elsewhere));
+        await PassUntilAsync(() => _counter.IsCounted(elsewhere, Item(1)) && !_forgotten.IsEmpty);
+        Assert.Equal([(first, $"{Item(1)}:1"), (elsewhere, $"{Item(1)}:1")], await _shards[1].TakeAsync(2));
+        Assert.False(_counter.IsCounted(first, Item(0)));
+
+        // Of the batches before it only those that are whole.
+        Assert.Equal([$"{elsewhere.Number} through {first.Number - 1}"], _forgotten);
+        held.SetResult();
+        await _counter.FlushAsync();
+        Assert.True(_counter.IsCounted(first, Item(0)));
     }
 
     [Fact]
     public async Task Part_of_an_own_batch_comes_alone_only_after_the_batch_was_sent()
     {
-        var held = _shards[0].Hold();
+        var held = _shards[0].HoldBatches();
         var batch = Count("u", 1, Item(0));
         var counted = _counter.CountedAsync(batch, "u", 1, [One(Item(0))]);
+
+        // It would come at once, and before the batch.
+        await _shards[0].CalledAsync();
         Assert.Empty(_shards[0].Alone);
 
         // The shard says that it came with the batch.
@@ -171,6 +203,7 @@ public sealed class ItemCounterTests : IAsyncLifetime
         held.SetResult();
         Assert.False(await counted);
         Assert.Equal([(batch, $"{Item(0)}:1")], await _shards[0].TakeAsync(1));
+        Assert.Equal([$"{Item(0)}:1 of u/1"], _shards[0].Alone);
 
         // A batch of another silo is not waited for.
         _shards[0].KnowsAlone = false;
@@ -178,11 +211,53 @@ public sealed class ItemCounterTests : IAsyncLifetime
         Assert.Contains($"{Item(0)}:1 of u/7", _shards[0].Alone);
     }
 
+    [Fact]
+    public async Task Counter_that_ends_keeps_nobody_waiting_for_what_it_did_not_send()
+    {
+        _shards[0].Hold();
+        var unsent = Count("u", 1, Item(0));
+        var waits = _counter.CountedAsync(unsent, "u", 1, [One(Item(0))]);
+        var flushes = _counter.FlushAsync();
+        await DisposeAsync();
+        Assert.Equal(StorageException.Unavailable, (await Assert.ThrowsAsync<StorageException>(() => waits)).Code);
+        await Assert.ThrowsAsync<StorageException>(() => flushes);
+
+        // What is stored with its user after that is found there by whoever is next.
+        var late = Count("u", 2, Item(1));
+        await Assert.ThrowsAsync<StorageException>(() => _counter.CountedAsync(late, "u", 2, [One(Item(1))]));
+        Assert.Empty(_shards[1].Counted);
+    }
+
+    /// <summary>Lets seconds pass: whoever waits for time may begin to wait only after some have passed.</summary>
+    private async Task PassUntilAsync(Func<bool> done)
+    {
+        for (var tries = 0; !done(); tries++)
+        {
+            Assert.InRange(tries, 0, 10_000);
+            await Task.Delay(1);
+            _time.Advance(TimeSpan.FromSeconds(1));
+        }
+    }
+
     private async Task NextIncarnationAsync(CountBatch after)
     {
         for (var version = 3; version < 10 && Count("u3", version, Item(1)).Incarnation == after.Incarnation; version++)
         {
             await _counter.FlushAsync();
+        }
+    }
+
+    private bool TryCount(string user, long version, string item, out CountBatch batch)
+    {
+        try
+        {
+            batch = Count(user, version, item);
+            return true;
+        }
+        catch (StorageException)
+        {
+            batch = default;
+            return false;
         }
     }
 
@@ -200,7 +275,9 @@ public sealed class ItemCounterTests : IAsyncLifetime
     /// <summary>What a shard is asked to count.</summary>
     private sealed class ShardOfCounts
     {
+        private readonly SemaphoreSlim _called = new(0);
         private Task _held = Task.CompletedTask;
+        private Task _batchesHeld = Task.CompletedTask;
 
         public ConcurrentQueue<(CountBatch Batch, string Counts)> Counted { get; } = new();
 
@@ -227,6 +304,17 @@ public sealed class ItemCounterTests : IAsyncLifetime
             return held;
         }
 
+        /// <summary>From now on calls with batches wait.</summary>
+        public TaskCompletionSource HoldBatches()
+        {
+            var held = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            _batchesHeld = held.Task;
+            return held;
+        }
+
+        /// <summary>Waits until a batch comes.</summary>
+        public Task CalledAsync() => _called.WaitAsync();
+
         /// <summary>The next batches, as they come.</summary>
         public async Task<List<(CountBatch Batch, string Counts)>> TakeAsync(int count)
         {
@@ -248,6 +336,8 @@ public sealed class ItemCounterTests : IAsyncLifetime
 
         private async Task<bool> CountAsync(CountBatch batch, Immutable<ItemCount[]> counts, string[] leftOut)
         {
+            _called.Release();
+            await _batchesHeld;
             await _held;
             if (FailsTimes > 0)
             {

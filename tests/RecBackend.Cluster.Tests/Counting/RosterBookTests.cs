@@ -22,13 +22,17 @@ public sealed class RosterBookTests : IAsyncLifetime
     private readonly ConcurrentDictionary<string, int> _failing = new();
     private readonly Channel<string> _wakes = Channel.CreateUnbounded<string>();
     private readonly RosterBook _book;
+    private ClusterMembershipSnapshot _current = new(ImmutableDictionary<SiloAddress, ClusterMember>.Empty, default);
     private long _version;
 
     public RosterBookTests()
     {
-        var membership = Fake.Of<IClusterMembershipService>((method, _) => method.Name == $"get_{nameof(IClusterMembershipService.MembershipUpdates)}"
-            ? _snapshots.Reader.ReadAllAsync()
-            : throw new NotSupportedException(method.Name));
+        var membership = Fake.Of<IClusterMembershipService>((method, _) => method.Name switch
+        {
+            $"get_{nameof(IClusterMembershipService.MembershipUpdates)}" => _snapshots.Reader.ReadAllAsync(),
+            $"get_{nameof(IClusterMembershipService.CurrentSnapshot)}" => _current,
+            _ => throw new NotSupportedException(method.Name),
+        });
         var grains = Fake.Grains((_, user) => Fake.Of<IUserGrain>((method, _) => method.Name == nameof(IUserGrain.ReadAsync) ? WakeAsync((string)user) : throw new NotSupportedException(method.Name)));
         _book = new(grains, membership, NullLogger<RosterBook>.Instance);
         _book.Start();
@@ -44,17 +48,19 @@ public sealed class RosterBookTests : IAsyncLifetime
         _book.Note(There, [new(First, "sent"), new(First, "both"), new(First with { Number = 2 }, "both"), new(First with { Number = 2 }, "unsent")]);
         _book.Note(There, [new(First with { Number = 2 }, "unsent"), new(new(Guid.NewGuid(), 1), "other incarnation")]);
         _book.Note(Elsewhere, [new(new(Guid.NewGuid(), 1), "of the living")]);
-        _book.Forget(There, First);
-        _book.Forget(Silo(9), First);
+        _book.Note(There, [new(First with { Number = 4 }, "sent"), new(First with { Number = 3 }, "waits")]);
+        _book.Forget(There, First, through: 1);
+        _book.Forget(There, First with { Number = 4 }, through: 1);
+        _book.Forget(Silo(9), First, through: 1);
 
         Publish((Here, SiloStatus.Active), (There, SiloStatus.Active), (Elsewhere, SiloStatus.Active));
         Publish((Here, SiloStatus.Active), (There, SiloStatus.Dead), (Elsewhere, SiloStatus.Active));
-        await WokenAsync(3);
+        await WokenAsync(4);
 
         // The next death is seen after all of the one before was dealt with.
         Publish((Here, SiloStatus.Active), (There, SiloStatus.Dead), (Elsewhere, SiloStatus.Dead));
         await WokenAsync(1);
-        Assert.Equal(["both", "of the living", "other incarnation", "unsent"], _woken.Keys.Order());
+        Assert.Equal(["both", "of the living", "other incarnation", "unsent", "waits"], _woken.Keys.Order());
         Assert.All(_woken.Values, times => Assert.Equal(1, times));
     }
 
@@ -69,6 +75,15 @@ public sealed class RosterBookTests : IAsyncLifetime
         Publish((There, SiloStatus.Dead), (Elsewhere, SiloStatus.Dead));
         await WokenAsync(3);
         Assert.Equal(["next", "quick", "slow"], _woken.Keys.Order());
+    }
+
+    [Fact]
+    public async Task Note_that_arrives_after_the_death_was_seen_wakes_its_users_too()
+    {
+        Publish((Here, SiloStatus.Active), (There, SiloStatus.Dead));
+        _book.Note(There, [new(First, "late")]);
+        await WokenAsync(1);
+        Assert.Equal(["late"], _woken.Keys);
     }
 
     private async Task<UserReading> WakeAsync(string user)
@@ -93,8 +108,11 @@ public sealed class RosterBookTests : IAsyncLifetime
         }
     }
 
-    private void Publish(params (SiloAddress Silo, SiloStatus Status)[] silos) => Assert.True(_snapshots.Writer.TryWrite(new(
-        silos.ToImmutableDictionary(silo => silo.Silo, silo => new ClusterMember(silo.Silo, silo.Status, $"{silo.Silo}")), new(++_version))));
+    private void Publish(params (SiloAddress Silo, SiloStatus Status)[] silos)
+    {
+        _current = new(silos.ToImmutableDictionary(silo => silo.Silo, silo => new ClusterMember(silo.Silo, silo.Status, $"{silo.Silo}")), new(++_version));
+        Assert.True(_snapshots.Writer.TryWrite(_current));
+    }
 
     private static SiloAddress Silo(int number) => SiloAddress.New(IPAddress.Loopback, 11_000 + number, 1);
 }

@@ -113,6 +113,20 @@ public sealed class FaultTests(Backing backing, ITestOutputHelper output)
         await cluster.AssertConvergedAsync();
     }
 
+    [Fact]
+    public async Task Cluster_of_which_every_silo_was_killed_comes_back_from_blobs()
+    {
+        await using var cluster = await LoadedCluster.StartAsync(backing, Silos);
+        await cluster.AcknowledgeAsync(EventsBetween);
+        await cluster.StopLoadAsync();
+        await Task.WhenAll(cluster.Silos.Select(silo => silo.KillAsync()));
+        await Task.WhenAll(Enumerable.Range(0, Silos).Select(silo => cluster.StartSiloAsync(silo)));
+
+        // Ready: the model is back. Users, their events, and what these counted: asked of each silo.
+        await cluster.AssertCountsAsync();
+        await cluster.AssertConvergedAsync();
+    }
+
     /// <summary>Writes 2,500 items in small batches, each again until it is taken.</summary>
     private static async Task UpdateAsync(HttpClient gateway, int writer, int round)
     {

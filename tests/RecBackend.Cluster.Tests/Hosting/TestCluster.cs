@@ -107,7 +107,7 @@ internal sealed class TestCluster : IAsyncDisposable
             .Configure<ClusterOptions>(options => (options.ClusterId, options.ServiceId) = (_cluster, "recbackend"))
             .ConfigureEndpoints("127.0.0.1", Loopback.FreePort(), Loopback.FreePort())
             .UseRedisClustering(options => options.ConfigurationOptions = ConfigurationOptions.Parse(_backing.Redis))
-            .UseRecBackendTimeouts()
+            .UseRecBackendMembership()
             .AddRecBackendEngine(_backing.Blobs, _container, engine, _clock)));
         return builder.Build();
     }

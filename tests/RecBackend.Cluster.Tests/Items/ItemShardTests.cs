@@ -44,12 +44,15 @@ public sealed class ItemShardTests
     });
 
     [Fact]
-    public Task Of_two_writers_one_fails_and_loses_nothing_of_the_other() => GrainTurns.RunAsync(async () =>
+    public Task Of_two_writers_the_earlier_one_fails_before_the_later_has_written_anything() => GrainTurns.RunAsync(async () =>
     {
-        var (first, second) = (await _store.OpenAsync(), await _store.OpenAsync());
-        await first.UpsertAsync([ShardStore.Upsert("a", "first")]);
-        await Assert.ThrowsAsync<StorageException>(() => second.UpsertAsync([ShardStore.Upsert("a", "second")]));
-        Assert.Equal("first", (await (await _store.OpenAsync()).ReadAsync("a"))!.Record.Content.Title);
+        var (replaced, writer) = (await _store.OpenAsync(), await _store.OpenAsync());
+        var refused = await Assert.ThrowsAsync<StorageException>(() => replaced.UpsertAsync([ShardStore.Upsert("a", "unseen")]));
+        Assert.Equal(StorageException.Unavailable, refused.Code);
+        await writer.UpsertAsync([ShardStore.Upsert("b", "seen")]);
+        var next = await _store.OpenAsync();
+        Assert.False(next.Exists("a"));
+        Assert.Equal("seen", (await next.ReadAsync("b"))!.Record.Content.Title);
     });
 
     [Fact]

@@ -77,6 +77,15 @@ public sealed class ShardMergeTests
         }
 
         Assert.True((await shard.UpsertAsync([ShardStore.Upsert("i0", "x")]))[0] > highest);
+        await shard.DeleteAsync(["i0"]);
+
+        // Until a merge that finds none of them.
+        for (var trim = 0; trim < 70; trim++)
+        {
+            await shard.TrimAsync([$"b{trim}"]);
+            await shard.Merging;
+        }
+
         var manifest = await _store.ManifestAsync();
         Assert.Empty(manifest.Segments);
         Assert.InRange(manifest.Index.Length, 1, 40);

@@ -43,6 +43,31 @@ public sealed class StoredStateTests
     }
 
     [Fact]
+    public void User_of_before_its_writes_were_told_apart_is_read()
+    {
+        var user = Read<UserGrainState>("user-0.0.bin", Sample.User);
+        Assert.Equal(Sample.User.History, user.History);
+        Assert.Equal([Sample.User.Pending[0] with { UserVersion = 0 }], user.Pending);
+    }
+
+    [Fact]
+    public void Segment_of_before_the_writes_of_users_were_told_apart_is_read()
+    {
+        var segment = Read<ItemSegment>("segment-0.0.bin", Sample.Segment);
+        Assert.Equal((12, 3), (segment.Version, segment.Entries.Length));
+        Assert.Equal(CountDecision.Refuse, segment.Header!.Ledger.Decide(new(Sample.Incarnation, 4)));
+    }
+
+    [Fact]
+    public void Ledger_names_no_user_also_if_it_was_stored_by_a_version_that_did()
+    {
+        var ledger = Read<ItemSegment>("segment-0.1.bin", Sample.Segment).Header!.Ledger;
+        Assert.Contains("u2", File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "Storage", "segment-0.1.bin")), StringComparison.Ordinal);
+        Assert.All(ledger.LeftOut.Concat(ledger.Alone), key => Assert.DoesNotContain(key.Split('/'), part => part is "u" or "u2"));
+        AssertLedger(Serializer.Deserialize<CountLedger>(Serializer.Serialize(ledger))!);
+    }
+
+    [Fact]
     public void Manifest_of_version_0_1_is_read()
     {
         var manifest = Read<ItemShardManifest>("manifest-0.1.bin", Sample.Manifest);

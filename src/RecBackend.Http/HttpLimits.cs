@@ -24,11 +24,8 @@ public sealed class HttpLimits
     /// <summary>Bytes of one line.</summary>
     public int Line { get; set; } = 16 * 1024 * 1024;
 
-    /// <summary>Entries that are handed to the engine in one piece; memory of a batch is bounded by it.</summary>
-    public int Chunk { get; set; } = 256;
-
-    /// <summary>The same of events: they are small, and those of one user in a piece cost a cluster one write.</summary>
-    public int EventChunk { get; set; } = 1_024;
+    /// <summary>Entries that are handed to the engine in one piece; memory of a batch is bounded by it. Those that a cluster keeps in one place cost it one write.</summary>
+    public int Chunk { get; set; } = 1_024;
 
     /// <summary>Bytes of lines after which a piece is handed to the engine even if it has fewer entries.</summary>
     public int ChunkBytes { get; set; } = 16 * 1024 * 1024;

@@ -59,9 +59,14 @@ internal sealed class InMemoryEngine(TimeProvider clock) : IItemDirectory, IItem
 
         bool Set(RepresentationUpdate update)
         {
-            if (_items.GetValueOrDefault(update.Id)?.WithRepresentation(update, 0) is null)
+            if (_items.GetValueOrDefault(update.Id) is not { } before || before.WithRepresentation(update, 0) is not { } after)
             {
                 return false;
+            }
+
+            if (after == before)
+            {
+                return true;
             }
 
             Write(update.Id, version => _items[update.Id].WithRepresentation(update, version)!, ItemChangeKind.Written);

@@ -12,8 +12,8 @@ internal sealed class HostCalls : IDisposable
 {
     private const int LinesAtOnce = 64;
 
-    // A load or an activation is one call.
-    private readonly HttpClient _client = new() { Timeout = TimeSpan.FromMinutes(5) };
+    // A load or an activation is one call, and ends with the run at the latest.
+    private readonly HttpClient _client = new() { Timeout = TimeSpan.FromHours(1) };
 
     /// <summary>Stores a bundle and activates it.</summary>
     /// <returns>Its version.</returns>

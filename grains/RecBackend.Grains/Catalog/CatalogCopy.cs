@@ -1,6 +1,8 @@
 using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
 using Orleans.Runtime.MembershipService.SiloMetadata;
+using RecBackend.Core.Catalog;
+using RecBackend.Core.Models;
 using RecBackend.Grains.Placement;
 
 namespace RecBackend.Grains.Catalog;
@@ -9,7 +11,8 @@ namespace RecBackend.Grains.Catalog;
 /// The rows of another silo's replica: a silo that joins copies them, in place of having every shard of the items read its segments. What is missing or old in them is found by comparison with the
 /// shards before the silo is ready (<see cref="CatalogRepair"/>).
 /// </summary>
-internal sealed class CatalogCopy(CatalogReplicas replicas, IClusterMembershipService membership, ISiloMetadataCache metadata, ILocalSiloDetails here, ILogger<CatalogCopy> log)
+internal sealed class CatalogCopy(
+    CatalogReplicas replicas, IClusterMembershipService membership, ISiloMetadataCache metadata, ILocalSiloDetails here, ILogger<CatalogCopy> log, ModelDirectoryOptions? options = null)
 {
     /// <summary>Reads the rows of a silo that holds all items for these bundles. The copy is complete when the last page has no next; it ends before where no silo holds them, or the one that did goes away.</summary>
     public async IAsyncEnumerable<CatalogPage> ReadAsync(IReadOnlyList<string> bundles, [EnumeratorCancellation] CancellationToken cancellation)
@@ -39,7 +42,7 @@ internal sealed class CatalogCopy(CatalogReplicas replicas, IClusterMembershipSe
     {
         try
         {
-            return await replicas[silo.SiloAddress].ReadRowsAsync(bundles, from).WaitAsync(cancellation);
+            return await replicas[silo.SiloAddress].ReadRowsAsync(bundles, from, options?.Precision ?? RowPrecision.Single).WaitAsync(cancellation);
         }
         catch (Exception error) when (error is OrleansException or TimeoutException)
         {

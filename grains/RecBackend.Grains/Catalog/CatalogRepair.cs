@@ -30,6 +30,9 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
     private readonly long?[] _asked = new long?[shards.Count];
     private readonly ConditionalWeakTable<ItemCatalog, Comparison> _compared = [];
 
+    /// <summary>Items that the catalogues were behind with at the last comparison.</summary>
+    public int Lag { get; private set; }
+
     /// <summary>Compares and repairs once.</summary>
     /// <returns>Items that a catalogue was behind with.</returns>
     /// <exception cref="Core.Storage.StorageException">A shard cannot be read; what others have changed is repaired.</exception>
@@ -62,6 +65,7 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
                 repaired += await RepairDigestsAsync(truth, catalog, cancellation);
             }
 
+            Lag = repaired;
             return repaired;
         }
         finally

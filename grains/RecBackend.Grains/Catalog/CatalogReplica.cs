@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
 using Orleans.Runtime.Services;
+using RecBackend.Core.Catalog;
 using RecBackend.Core.Models;
 
 namespace RecBackend.Grains.Catalog;
@@ -16,10 +17,11 @@ internal sealed class CatalogReplica(GrainId id, Silo silo, ILoggerFactory logge
     }
 
     // Not on the scheduler of the grain service, where changes are applied.
-    public Task<CatalogPage?> ReadRowsAsync(string[] bundles, int from) => Task.Run(() =>
+    public Task<CatalogPage?> ReadRowsAsync(string[] bundles, int from, RowPrecision precision) => Task.Run(() =>
     {
         ServingModel[] filled = [.. bundles.Select(bundle => models?.Filled(bundle)).OfType<ServingModel>()];
-        return bundles.Length > 0 && filled.Length == bundles.Length ? CatalogPage.Read(filled, from) : null;
+        var serves = bundles.Length > 0 && filled.Length == bundles.Length && Array.TrueForAll(filled, one => one.Catalog.Precision == precision || one.Catalog.Precision == RowPrecision.Single);
+        return serves ? CatalogPage.Read(filled, from) : null;
     });
 }
 

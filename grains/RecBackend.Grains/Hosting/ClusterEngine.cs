@@ -90,6 +90,7 @@ public static class ClusterEngine
             .AddSingleton<ModelReplicas>()
             .AddSingleton<SiloModels>()
             .AddSingleton<ClusterModels>()
+            .AddSingleton<IEncodingDuty>(services => new EncodingDuty(services.GetRequiredService<IScoringSilos>(), services.GetRequiredService<ILocalSiloDetails>(), TimeProvider.System))
             .AddSingleton<IModelSwitch>(services => services.GetRequiredService<ClusterModels>())
             .AddSingleton(services => new BundleNews(
                 services.GetRequiredService<ScoringSilos>(), services.GetRequiredService<ModelReplicas>(), services.GetRequiredService<ILogger<BundleNews>>()))

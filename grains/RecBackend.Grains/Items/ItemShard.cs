@@ -103,8 +103,11 @@ internal sealed class ItemShard(ItemSegmentStore store, ShardTurns turns, Func<I
             var before = await group.FindAsync(updates[i].Id);
             if (before is not null && before.WithRepresentation(updates[i], group.NextVersion()) is { } after)
             {
-                group.Put(after, content: false, counters: false, ItemChangeKind.Written);
                 applied[i] = true;
+                if (after != before)
+                {
+                    group.Put(after, content: false, counters: false, ItemChangeKind.Written);
+                }
             }
         }
 

@@ -46,6 +46,10 @@ public sealed record SiloReport
     /// <summary>Hash of the IDs and versions in its catalogue, or null.</summary>
     [Id(6)]
     public ulong? CatalogDigest { get; init; }
+
+    /// <summary>Items that its catalogues were found to be behind with at their last comparison, and caught up with. Not known to the host.</summary>
+    [Id(8)]
+    public int Lag { get; init; }
 }
 
 /// <summary>Port: how the silo of this process is, of which only its host knows.</summary>

@@ -11,11 +11,10 @@ internal sealed class SiloClusterView(ClusterMembers members) : IClusterView
     {
         var stored = items ? await members.ReadItemsAsync(cancellation) : default;
         var silos = await members.ReadAsync(cancellation);
-        var newest = silos.Max(silo => silo.Report?.CatalogVersion ?? 0);
-        return new([.. silos.Select(silo => Reply(silo, newest))], items ? new(stored.Count, ItemsReply.Write(stored)) : null);
+        return new([.. silos.Select(Reply)], items ? new(stored.Count, ItemsReply.Write(stored)) : null);
     }
 
-    private static SiloReply Reply(SiloMember silo, long newest) => new()
+    private static SiloReply Reply(SiloMember silo) => new()
     {
         Name = silo.Name,
         Address = silo.Address,
@@ -28,9 +27,7 @@ internal sealed class SiloClusterView(ClusterMembers members) : IClusterView
         CatalogVersion = silo.Report?.CatalogVersion ?? 0,
         CatalogBytes = silo.Report?.CatalogBytes ?? 0,
         CatalogDigest = silo.Report?.CatalogDigest is { } digest ? ItemsReply.Write(new(0, digest)) : null,
-
-        // A silo without a catalogue is behind nobody.
-        Lag = silo.Roles.HasFlag(SiloRole.Scoring) ? newest - (silo.Report?.CatalogVersion ?? 0) : 0,
+        Lag = silo.Report?.Lag ?? 0,
     };
 
     private static IEnumerable<string> RolesOf(SiloRole roles)

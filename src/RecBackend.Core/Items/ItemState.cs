@@ -21,8 +21,8 @@ public sealed record ItemState(ItemRecord Record, long ContentVersion)
     }
 
     /// <summary>
-    /// The item after a representation was set; null if <see cref="RepresentationUpdate.IfVersion"/> forbids it, or if it is a computed one and the bundle has one from outside:
-    /// whoever computed it may have read the item before that came.
+    /// The item after a representation was set; itself if that is the one that it has; null if <see cref="RepresentationUpdate.IfVersion"/> forbids it, or if it is a computed one and the bundle has
+    /// one from outside: whoever computed it may have read the item before that came.
     /// </summary>
     public ItemState? WithRepresentation(RepresentationUpdate update, long version)
     {
@@ -31,10 +31,15 @@ public sealed record ItemState(ItemRecord Record, long ContentVersion)
             return null;
         }
 
-        if (update.Representation.Source == RepresentationSource.Computed
-            && Record.RepresentationFor(update.Representation.Bundle)?.Source == RepresentationSource.External)
+        var before = Record.RepresentationFor(update.Representation.Bundle);
+        if (update.Representation.Source == RepresentationSource.Computed && before?.Source == RepresentationSource.External)
         {
             return null;
+        }
+
+        if (before?.Source == update.Representation.Source && before.Values.AsSpan().SequenceEqual(update.Representation.Values))
+        {
+            return this;
         }
 
         Representation[] representations = [.. Record.Representations.Where(one => one.Bundle != update.Representation.Bundle), update.Representation];

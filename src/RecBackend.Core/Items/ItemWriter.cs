@@ -26,7 +26,7 @@ public sealed class ItemWriter(IItemDirectory items, ModelDirectory models, Item
     private const int Batch = 32;
 
     // Large enough for a store that spreads items over many places to write more than one at each.
-    private const int StoreBatch = 256;
+    private const int StoreBatch = 1_024;
 
     private readonly RepresentationWriter _representations = new(items);
 

@@ -15,6 +15,13 @@ internal sealed class CatalogFeed(ItemCatalog catalog, IModel? model)
     /// <summary>The catalogue.</summary>
     public ItemCatalog Catalog => catalog;
 
+    /// <summary>Whether the row of an item is at least that of one of its versions.</summary>
+    public bool HasRow(string item, long version)
+    {
+        Span<byte> utf8 = stackalloc byte[EntityId.MaxBytes];
+        return catalog.TryGetVersions(utf8[..Encoding.UTF8.GetBytes(item, utf8)], out var versions) && versions.Row >= version;
+    }
+
     /// <summary>Applies a change.</summary>
     /// <returns>False if the item has no representation for this model, so that its row is still what it was.</returns>
     public bool Apply(in ItemChange change)

@@ -7,11 +7,15 @@ namespace RecBackend.Core.Models;
 /// <summary>
 /// Items whose content changed without a representation for every model that is kept: encoded in the background, in the order of their changes.
 /// An item is held by its ID alone and read again when its turn comes, so a burst of changes costs little memory and one encoding.
+/// <para>What is another host's to encode waits for that one first, and is done here only if its row has not come by then.</para>
 /// </summary>
 internal sealed class EncodingBacklog : IAsyncDisposable
 {
     private static readonly TimeSpan FirstRetry = TimeSpan.FromMilliseconds(250);
     private static readonly TimeSpan LongestRetry = TimeSpan.FromSeconds(30);
+
+    /// <summary>For so long others are waited for.</summary>
+    internal static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
     private readonly IItemDirectory _items;
     private readonly RepresentationWriter _writer;
@@ -19,6 +23,10 @@ internal sealed class EncodingBacklog : IAsyncDisposable
     private readonly int _batch;
     private readonly Channel<Entry> _queue = Channel.CreateUnbounded<Entry>(new() { SingleReader = true });
     private readonly HashSet<string> _queued = new(StringComparer.Ordinal);
+    private readonly Queue<Waiting> _ofOthers = new();
+    private readonly IEncodingDuty? _duty;
+    private readonly Func<string, long, bool> _isDone;
+    private readonly TimeProvider _clock;
     private readonly CancellationTokenSource _stop = new();
     private readonly ILogger _log;
     private readonly Task _work;
@@ -32,9 +40,14 @@ internal sealed class EncodingBacklog : IAsyncDisposable
     /// <param name="models">The models that are kept now.</param>
     /// <param name="batch">Items of one call of an encoder.</param>
     /// <param name="log">Told what fails.</param>
-    public EncodingBacklog(IItemDirectory items, Func<IReadOnlyList<ServingModel>> models, int batch, ILogger log)
+    /// <param name="isDone">Whether all catalogues have the row of an item that goes with one of its versions.</param>
+    /// <param name="duty">What is this host's to encode; null = all.</param>
+    /// <param name="clock">The time that others have.</param>
+    public EncodingBacklog(
+        IItemDirectory items, Func<IReadOnlyList<ServingModel>> models, int batch, ILogger log, Func<string, long, bool> isDone, IEncodingDuty? duty, TimeProvider clock)
     {
         _log = log;
+        (_isDone, _duty, _clock) = (isDone, duty, clock);
         _items = items;
         _writer = new(items);
         _models = models;
@@ -50,6 +63,27 @@ internal sealed class EncodingBacklog : IAsyncDisposable
             if (_queued.Add(id))
             {
                 _queue.Writer.TryWrite(new(id, null));
+            }
+        }
+    }
+
+    /// <summary>Queues an item that has changed: at once if it is this host's to encode, else for when its host has had its time.</summary>
+    /// <param name="id">The item.</param>
+    /// <param name="version">Its version after the change.</param>
+    public void Add(string id, long version)
+    {
+        if (_duty is null || _duty.IsMine(id))
+        {
+            Add(id);
+            return;
+        }
+
+        lock (_queued)
+        {
+            _ofOthers.Enqueue(new(id, version, _clock.GetTimestamp()));
+            if (_ofOthers.Count == 1)
+            {
+                _queue.Writer.TryWrite(default);
             }
         }
     }
@@ -91,8 +125,14 @@ internal sealed class EncodingBacklog : IAsyncDisposable
                 }
             }
 
+            ids.AddRange(TakeOfOthers(all: marks.Count > 0));
+            Exception? failure = null;
+            foreach (var batch in ids.Chunk(_batch))
+            {
+                failure = await EncodeAsync(batch) ?? failure;
+            }
+
             // While much is queued, what failed waits: but not if somebody asks whether all is done.
-            var failure = await EncodeAsync(ids);
             if (ids.Count == 0 || marks.Count > 0)
             {
                 failure = await RetryAsync() ?? failure;
@@ -116,16 +156,50 @@ internal sealed class EncodingBacklog : IAsyncDisposable
         }
     }
 
-    /// <summary>Waits for entries, or until it is time to try again what failed.</summary>
+    /// <summary>Those whose hosts have had their time and did not do it; or all that are not done.</summary>
+    private List<string> TakeOfOthers(bool all)
+    {
+        var taken = new List<string>();
+        lock (_queued)
+        {
+            while (_ofOthers.TryPeek(out var first) && (all || _clock.GetElapsedTime(first.Since) >= Patience))
+            {
+                _ofOthers.Dequeue();
+                if (!_isDone(first.Id, first.Version))
+                {
+                    taken.Add(first.Id);
+                }
+            }
+        }
+
+        return taken;
+    }
+
+    /// <summary>How long nothing is to be done if nothing comes; null = for ever.</summary>
+    private TimeSpan? Rest()
+    {
+        TimeSpan? rest = _failed.Count > 0 ? _retryAfter : null;
+        lock (_queued)
+        {
+            if (_ofOthers.TryPeek(out var first) && Patience - _clock.GetElapsedTime(first.Since) is var left && !(left > rest))
+            {
+                rest = left > TimeSpan.Zero ? left : TimeSpan.Zero;
+            }
+        }
+
+        return rest;
+    }
+
+    /// <summary>Waits for entries, or until it is time for what others should have done, or to try again what failed.</summary>
     /// <returns>False at the end of the work.</returns>
     private async Task<bool> WaitAsync()
     {
-        if (_failed.Count == 0)
+        if (Rest() is not { } rest)
         {
             return await _queue.Reader.WaitToReadAsync();
         }
 
-        using var patience = new CancellationTokenSource(_retryAfter);
+        using var patience = new CancellationTokenSource(rest, _clock);
         try
         {
             return await _queue.Reader.WaitToReadAsync(patience.Token);
@@ -170,18 +244,10 @@ internal sealed class EncodingBacklog : IAsyncDisposable
 
         try
         {
-            var records = new List<ItemRecord>(ids.Count);
-            foreach (var id in ids)
-            {
-                if (await _items.GetAsync(id, _stop.Token) is { } record)
-                {
-                    records.Add(record);
-                }
-            }
-
+            var records = await Task.WhenAll(ids.Select(id => _items.GetAsync(id, _stop.Token).AsTask()));
             foreach (var serving in _models())
             {
-                await EncodeAsync(serving, records.FindAll(record => record.RepresentationFor(serving.Version) is null));
+                await EncodeAsync(serving, [.. records.OfType<ItemRecord>().Where(record => record.RepresentationFor(serving.Version) is null)]);
             }
 
             return null;
@@ -228,6 +294,8 @@ internal sealed class EncodingBacklog : IAsyncDisposable
             serving.Release();
         }
     }
+
+    private readonly record struct Waiting(string Id, long Version, long Since);
 
     private readonly record struct Entry(string? Id, TaskCompletionSource<IReadOnlyList<EncodingFailure>>? Mark);
 }

@@ -67,8 +67,10 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
     /// <param name="options">Settings.</param>
     /// <param name="log">Told what fails in the background, where no caller waits for it.</param>
     /// <param name="clock">The time of activations; null = the system's.</param>
+    /// <param name="duty">Which items are this host's to encode where several keep the same models; null = it is alone.</param>
     public ModelDirectory(
-        IBundleStore bundles, IItemDirectory items, IItemChangeFeed changes, ModelDirectoryOptions options, ILogger<ModelDirectory>? log = null, TimeProvider? clock = null)
+        IBundleStore bundles, IItemDirectory items, IItemChangeFeed changes, ModelDirectoryOptions options, ILogger<ModelDirectory>? log = null, TimeProvider? clock = null,
+        IEncodingDuty? duty = null)
     {
         _log = log ?? NullLogger<ModelDirectory>.Instance;
         _clock = clock ?? TimeProvider.System;
@@ -77,7 +79,7 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
         _changes = changes;
         _options = options;
         _writer = new(items);
-        _backlog = new(items, () => _models.Kept, options.EncodeBatch, _log);
+        _backlog = new(items, () => _models.Kept, options.EncodeBatch, _log, HasRow, duty, _clock);
     }
 
     /// <summary>Where things stand.</summary>
@@ -530,6 +532,8 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
         _models = models with { Active = models.Previous, Previous = models.Active, ActivatedAt = _clock.GetUtcNow() };
     }
 
+    private bool HasRow(string item, long version) => Array.TrueForAll(_feeds, feed => feed.HasRow(item, version));
+
     private void FeedKept()
     {
         var models = _models;
@@ -550,7 +554,7 @@ public sealed class ModelDirectory : IModelSwitch, IAsyncDisposable
 
             if (!complete)
             {
-                _backlog.Add(change.Id);
+                _backlog.Add(change.Id, change.Version);
             }
         }
     }

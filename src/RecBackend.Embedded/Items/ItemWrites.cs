@@ -99,6 +99,11 @@ internal sealed class ItemWrites
             return false;
         }
 
+        if (after == before)
+        {
+            return true;
+        }
+
         var version = after.Record.Version;
         _updateVersions.Bind(1, entry.Key).Bind(2, version).Bind(3, entry.ContentVersion).Run();
         Write(entry.Key, update.Representation);

@@ -53,7 +53,7 @@ public sealed record SiloReply
     /// <summary>Bytes of its catalogues.</summary>
     public required long CatalogBytes { get; init; }
 
-    /// <summary>Item versions that it is behind the newest silo.</summary>
+    /// <summary>Items that its catalogue was behind with when it was last compared with the stored ones, and caught up with.</summary>
     public required long Lag { get; init; }
 }
 

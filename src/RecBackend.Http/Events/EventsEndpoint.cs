@@ -19,7 +19,7 @@ internal sealed class EventsEndpoint(IUserDirectory users, ModelDirectory models
     public async Task AppendAsync(HttpContext context)
     {
         var validator = Validator();
-        var batch = new BatchReader<EventBody>(context, WireJson.Default.EventBody, limits, (chunk, cancellation) => AppendAsync(chunk, validator, cancellation), limits.EventChunk);
+        var batch = new BatchReader<EventBody>(context, WireJson.Default.EventBody, limits, (chunk, cancellation) => AppendAsync(chunk, validator, cancellation));
         await JsonBody.WriteAsync(context, await batch.RunAsync(), WireJson.Default.BatchReply);
     }
 

@@ -23,10 +23,8 @@ internal delegate ValueTask<EventReceipt> StoreChunk<T>(Chunk<T> chunk, Cancella
 /// <param name="type">How an entry is read.</param>
 /// <param name="limits">What a body may be.</param>
 /// <param name="store">Stores a chunk.</param>
-/// <param name="chunk">Entries of a chunk; null = as many as the limits say.</param>
-internal sealed class BatchReader<T>(HttpContext context, JsonTypeInfo<T> type, HttpLimits limits, StoreChunk<T> store, int? chunk = null)
+internal sealed class BatchReader<T>(HttpContext context, JsonTypeInfo<T> type, HttpLimits limits, StoreChunk<T> store)
 {
-    private readonly int _most = chunk ?? limits.Chunk;
     private readonly Chunk<T> _chunk = new([], []);
     private readonly BatchReply _reply = new();
     private long _chunkBytes;
@@ -168,7 +166,7 @@ internal sealed class BatchReader<T>(HttpContext context, JsonTypeInfo<T> type, 
         }
 
         _chunkBytes += json.Length;
-        if (_chunk.Entries.Count >= _most || _chunkBytes >= limits.ChunkBytes)
+        if (_chunk.Entries.Count >= limits.Chunk || _chunkBytes >= limits.ChunkBytes)
         {
             await StoreAsync();
         }

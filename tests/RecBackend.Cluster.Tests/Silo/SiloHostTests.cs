@@ -1,6 +1,6 @@
 using System.Net;
-using System.Text.Json.Nodes;
 using System.Text;
+using System.Text.Json.Nodes;
 using RecBackend.Cli.Up;
 using RecBackend.Cluster.Tests.Hosting;
 using RecBackend.Server.Tests.Hosting;

@@ -27,6 +27,32 @@ internal sealed class ItemSegmentStore(IGrainStorage storage, SegmentCache cache
         _manifest = read;
     }
 
+    /// <summary>Over how many shards the items are spread: shard 0 says it for all, from the first that is ever made. Two silos that are set to different numbers cannot each make shards that the other has not.</summary>
+    /// <param name="shards">How many, if there is none yet.</param>
+    /// <param name="cancellation">Gives up.</param>
+    public async Task<int> AgreeAsync(int shards, CancellationToken cancellation)
+    {
+        var first = shard == 0 ? this : new ItemSegmentStore(storage, cache, 0);
+        for (var tries = 0; ; tries++)
+        {
+            await first.ReadManifestAsync(cancellation);
+            if (first.Manifest.Shards > 0)
+            {
+                return first.Manifest.Shards;
+            }
+
+            try
+            {
+                await first.WriteManifestAsync(new() { Shards = shards });
+                return shards;
+            }
+            catch (InconsistentStateException) when (tries == 0)
+            {
+                // Another one has said it meanwhile.
+            }
+        }
+    }
+
     /// <summary>Whether the manifest is still the one that was read or written last.</summary>
     public async Task<bool> IsManifestCurrentAsync() => (await ReadAsync<ItemShardManifest>(ManifestId, default)).ETag == _manifest.ETag;
 

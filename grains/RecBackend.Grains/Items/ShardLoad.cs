@@ -17,14 +17,15 @@ internal sealed class ShardLoad(ItemSegmentStore store, ShardContents contents, 
     {
         using var turn = await turns.LoadAsync(cancellation);
         await store.ReadManifestAsync(cancellation);
+        var stored = store.Manifest.Shards > 0 ? store.Manifest.Shards : await store.AgreeAsync(shards, cancellation);
+        if (stored != shards)
+        {
+            throw new StorageException(StorageException.Unreadable, $"The stored items are spread over {stored} shards and this silo is set to {shards}; set it to {stored}.");
+        }
+
         if (store.Manifest.Shards == 0)
         {
             await store.WriteManifestAsync(new() { Shards = shards });
-        }
-        else if (store.Manifest.Shards != shards)
-        {
-            throw new StorageException(
-                StorageException.Unreadable, $"The stored items are spread over {store.Manifest.Shards} shards and this silo is set to {shards}; set it to {store.Manifest.Shards}.");
         }
 
         contents.Merged.AddRange(store.Manifest.Segments);

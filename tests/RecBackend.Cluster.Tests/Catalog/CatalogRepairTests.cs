@@ -6,6 +6,7 @@ using RecBackend.Core.Items;
 using RecBackend.Core.Jobs;
 using RecBackend.Core.Models;
 using RecBackend.Core.Ranking;
+using RecBackend.Core.Storage;
 using RecBackend.Core.Users;
 using RecBackend.Engine.Contract;
 using RecBackend.Grains.Catalog;
@@ -21,25 +22,20 @@ public sealed class CatalogRepairTests(Backing backing)
     {
         await using var cluster = await TestCluster.StartAsync(backing, $"t{Guid.NewGuid():n}", silos: 2, new ManualClock());
         var (users, items, _) = cluster.PortsOf(0);
-
-        // Nobody publishes to this feed but the repair.
-        var feed = new ReplicaFeed(NullLogger<ReplicaFeed>.Instance);
-        await using var models = new ModelDirectory(new NoBundles(), items, feed, new ModelDirectoryOptions());
-        await models.StartAsync(new JobProgress(), default);
-        var repair = new CatalogRepair(cluster.Silos[1].GetRequiredService<ItemShards>(), models, feed, NullLogger<CatalogRepair>.Instance);
+        await using var replica = await Replica.StartAsync(items, cluster.Silos[1].GetRequiredService<ItemShards>());
 
         await items.UpsertAsync([.. Enumerable.Range(0, 500).Select(i => new ItemUpsert($"i{i}", new ItemContent { Title = "x" }, null))], default);
-        Assert.Equal(500, await repair.RunAsync(default));
-        Assert.Equal(500, models.Status.Items);
-        Assert.Equal(0, await repair.RunAsync(default));
+        Assert.Equal(500, await replica.Repair.RunAsync(default));
+        Assert.Equal(500, replica.Models.Status.Items);
+        Assert.Equal(0, await replica.Repair.RunAsync(default));
 
         await items.DeleteAsync(["i1", "i2"], default);
         await items.UpsertAsync([new("i3", new ItemContent { Title = "y" }, null), new("new", new ItemContent(), null)], default);
         await users.AppendAsync([new("e", InteractionEvent.Click, "u", "i4", 1, null)], default);
         await cluster.SettleAsync();
-        Assert.Equal(5, await repair.RunAsync(default));
-        Assert.Equal(499, models.Status.Items);
-        using var lease = models.Lease();
+        Assert.Equal(5, await replica.Repair.RunAsync(default));
+        Assert.Equal(499, replica.Models.Status.Items);
+        using var lease = replica.Models.Lease();
         var digests = await cluster.DigestsAsync();
         Assert.Equal(digests, Enumerable.Range(0, ItemCatalog.DigestShards).Select(lease.Catalog.Digest));
     }
@@ -49,17 +45,14 @@ public sealed class CatalogRepairTests(Backing backing)
     {
         await using var cluster = await TestCluster.StartAsync(backing, $"t{Guid.NewGuid():n}", silos: 1, new ManualClock());
         var items = cluster.PortsOf(0).Items;
-        var feed = new ReplicaFeed(NullLogger<ReplicaFeed>.Instance);
-        await using var models = new ModelDirectory(new NoBundles(), items, feed, new ModelDirectoryOptions());
-        await models.StartAsync(new JobProgress(), default);
-        var repair = new CatalogRepair(cluster.Silos[0].GetRequiredService<ItemShards>(), models, feed, NullLogger<CatalogRepair>.Instance);
+        await using var replica = await Replica.StartAsync(items, cluster.Silos[0].GetRequiredService<ItemShards>());
         await items.UpsertAsync([new("i", new ItemContent(), null)], default);
-        await repair.RunAsync(default);
+        await replica.Repair.RunAsync(default);
 
         var version = (await items.UpsertAsync([new("i", new ItemContent(), null)], default))[0];
-        feed.Publish([new("i", version, ItemChangeKind.Counted, null, ItemCounters.None)]);
-        Assert.Equal(1, await repair.RunAsync(default));
-        Assert.Equal(0, await repair.RunAsync(default));
+        replica.Feed.Publish([new("i", version, ItemChangeKind.Counted, null, ItemCounters.None)]);
+        Assert.Equal(1, await replica.Repair.RunAsync(default));
+        Assert.Equal(0, await replica.Repair.RunAsync(default));
     }
 
     [Fact]
@@ -67,11 +60,10 @@ public sealed class CatalogRepairTests(Backing backing)
     {
         await using var cluster = await TestCluster.StartAsync(backing, $"t{Guid.NewGuid():n}", silos: 1, new ManualClock());
         var items = cluster.PortsOf(0).Items;
-        var feed = new ReplicaFeed(NullLogger<ReplicaFeed>.Instance);
-        await using var models = new ModelDirectory(new NoBundles(), items, feed, new ModelDirectoryOptions());
-        await models.StartAsync(new JobProgress(), default);
+        var shards = cluster.Silos[0].GetRequiredService<ItemShards>();
+        await using var replica = await Replica.StartAsync(items, shards);
         var clock = new ManualClock();
-        var ranker = new RankingPipeline(models, cluster.PortsOf(0).Users, clock, new MissingItems(cluster.Silos[0].GetRequiredService<ItemShards>(), feed, clock, TimeSpan.FromMinutes(1)));
+        var ranker = new RankingPipeline(replica.Models, cluster.PortsOf(0).Users, clock, new MissingItems(shards, replica.Feed, clock, TimeSpan.FromMinutes(1)));
         await items.UpsertAsync([new("new", new ItemContent(), null)], default);
 
         using (var ranking = await ranker.RankAsync(Request(), default))
@@ -109,19 +101,38 @@ public sealed class CatalogRepairTests(Backing backing)
     {
         await using var cluster = await TestCluster.StartAsync(backing, $"t{Guid.NewGuid():n}", silos: 1, new ManualClock());
         var items = cluster.PortsOf(0).Items;
-        var feed = new ReplicaFeed(NullLogger<ReplicaFeed>.Instance);
-        await using var models = new ModelDirectory(new NoBundles(), items, feed, new ModelDirectoryOptions());
-        await models.StartAsync(new JobProgress(), default);
-        var repair = new CatalogRepair(cluster.Silos[0].GetRequiredService<ItemShards>(), models, feed, NullLogger<CatalogRepair>.Instance);
+        await using var replica = await Replica.StartAsync(items, cluster.Silos[0].GetRequiredService<ItemShards>());
         await items.UpsertAsync([.. Enumerable.Range(0, 50).Select(i => new ItemUpsert($"i{i}", new ItemContent(), null))], default);
-        Assert.Equal(50, await repair.RunAsync(default));
+        Assert.Equal(50, await replica.Repair.RunAsync(default));
 
         // Items that never were, as if their deletion had been lost long ago.
-        feed.Publish([new("ghost", 1, ItemChangeKind.Written, new("ghost", 1, new ItemContent(), ItemCounters.None, []), ItemCounters.None)]);
-        Assert.Equal(51, models.Status.Items);
-        Assert.Equal(0, await repair.RunAsync(default));
-        Assert.Equal(1, await repair.RunAsync(default));
-        Assert.Equal(50, models.Status.Items);
+        replica.Feed.Publish([new("ghost", 1, ItemChangeKind.Written, new("ghost", 1, new ItemContent(), ItemCounters.None, []), ItemCounters.None)]);
+        Assert.Equal(51, replica.Models.Status.Items);
+        Assert.Equal(0, await replica.Repair.RunAsync(default));
+        Assert.Equal(1, await replica.Repair.RunAsync(default));
+        Assert.Equal(50, replica.Models.Status.Items);
+    }
+
+    [Fact]
+    public async Task Shard_that_cannot_be_read_keeps_nothing_from_the_items_of_the_others()
+    {
+        await using var cluster = await TestCluster.StartAsync(backing, $"t{Guid.NewGuid():n}", silos: 1, new ManualClock());
+        var (items, shards) = (cluster.PortsOf(0).Items, cluster.Silos[0].GetRequiredService<ItemShards>());
+        var (damaged, isDamaged) = (shards.Of("i0"), true);
+        var asked = new ItemShards(
+            Fake.Grains((_, key) => Fake.Of<IItemShardGrain>((method, arguments) => isDamaged && ItemShards.Parse((long)key).Shard == damaged
+                ? throw new StorageException(StorageException.Unreadable, "A blob is damaged.")
+                : method.Invoke(shards[ItemShards.Parse((long)key).Shard], arguments))),
+            shards.Count);
+        await using var replica = await Replica.StartAsync(items, asked);
+        await items.UpsertAsync([.. Enumerable.Range(0, 100).Select(i => new ItemUpsert($"i{i}", new ItemContent(), null))], default);
+        var readable = Enumerable.Range(0, 100).Count(i => shards.Of($"i{i}") != damaged);
+        await Assert.ThrowsAsync<StorageException>(() => replica.Repair.RunAsync(default));
+        Assert.Equal(readable, replica.Models.Status.Items);
+
+        isDamaged = false;
+        Assert.Equal(100 - readable, await replica.Repair.RunAsync(default));
+        Assert.Equal((100, 100 - readable), (replica.Models.Status.Items, replica.Repair.Lag));
     }
 
     [Fact]
@@ -140,6 +151,26 @@ public sealed class CatalogRepairTests(Backing backing)
         {
             await directory.DisposeAsync();
         }
+    }
+
+    /// <summary>A catalogue to whose feed nobody publishes but its repair.</summary>
+    private sealed class Replica(ModelDirectory models, ReplicaFeed feed, ItemShards shards) : IAsyncDisposable
+    {
+        public ModelDirectory Models => models;
+
+        public ReplicaFeed Feed => feed;
+
+        public CatalogRepair Repair { get; } = new(shards, models, feed, NullLogger<CatalogRepair>.Instance);
+
+        public static async Task<Replica> StartAsync(IItemDirectory items, ItemShards shards)
+        {
+            var feed = new ReplicaFeed(NullLogger<ReplicaFeed>.Instance);
+            var models = new ModelDirectory(new NoBundles(), items, feed, new ModelDirectoryOptions());
+            await models.StartAsync(new JobProgress(), default);
+            return new(models, feed, shards);
+        }
+
+        public ValueTask DisposeAsync() => models.DisposeAsync();
     }
 
     private sealed class NoBundles : IBundleStore

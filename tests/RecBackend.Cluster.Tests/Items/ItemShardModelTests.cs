@@ -220,7 +220,7 @@ public sealed class ItemShardModelTests(ITestOutputHelper output)
         }
 
         var manifest = await _store.ManifestAsync();
-        var named = new HashSet<string> { "items-itemshard/1" };
+        var named = new HashSet<string> { "items-itemshard/0", "items-itemshard/1" };
         named.UnionWith(manifest.Segments.Select(segment => $"items-itemmerged/1-{-segment.Number}"));
         named.UnionWith(manifest.Index.Select(page => $"items-itemmerged/1-{-page}"));
         foreach (var retired in manifest.Retired)

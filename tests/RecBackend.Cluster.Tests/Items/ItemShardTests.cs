@@ -111,6 +111,16 @@ public sealed class ItemShardTests
     });
 
     [Fact]
+    public Task Shard_that_is_new_is_refused_too_if_the_items_are_spread_over_another_number() => GrainTurns.RunAsync(async () =>
+    {
+        await _store.OpenAsync();
+        var other = new ItemShard(new(_store.Storage, new SegmentCache(1), 6), new ShardTurns(), _ => Task.CompletedTask, TimeProvider.System);
+        var refused = await Assert.ThrowsAsync<StorageException>(() => other.LoadAsync(shards: 8));
+        Assert.Equal(StorageException.Unreadable, refused.Code);
+        Assert.DoesNotContain(_store.Storage.Names, name => name.EndsWith("/6", StringComparison.Ordinal));
+    });
+
+    [Fact]
     public Task Shard_that_is_slow_to_be_heard_writes_on_and_answers_when_it_was_heard() => GrainTurns.RunAsync(async () =>
     {
         var heard = new List<TaskCompletionSource>();

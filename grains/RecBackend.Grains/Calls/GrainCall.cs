@@ -8,13 +8,21 @@ internal static class GrainCall
 {
     /// <summary>For so long it is tried again: well above the time in which a silo that died is given up and what it held is elsewhere.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+
+    /// <summary>For calls that wait until all shards of the items are loaded, as a start of the cluster does: many of them stand in line for it.</summary>
+    public static readonly TimeSpan WhileLoading = TimeSpan.FromMinutes(2);
+
     private static readonly TimeSpan FirstWait = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan LongestWait = TimeSpan.FromMilliseconds(500);
 
-    public static async Task<TResult> TryAgainAsync<TResult>(Func<Task<TResult>> call, CancellationToken cancellation) => (await TryAgainOrSayAsync(call, cancellation)).Result;
+    /// <param name="call">The call.</param>
+    /// <param name="cancellation">Gives up.</param>
+    /// <param name="patience">For how long it is tried again; null = until a silo that died is given up.</param>
+    public static async Task<TResult> TryAgainAsync<TResult>(Func<Task<TResult>> call, CancellationToken cancellation, TimeSpan? patience = null) =>
+        (await TryAgainOrSayAsync(call, cancellation, patience)).Result;
 
     /// <summary>As <see cref="TryAgainAsync{TResult}"/>, and says whether there was a try before whose outcome is unknown.</summary>
-    public static async Task<(TResult Result, bool Again)> TryAgainOrSayAsync<TResult>(Func<Task<TResult>> call, CancellationToken cancellation)
+    public static async Task<(TResult Result, bool Again)> TryAgainOrSayAsync<TResult>(Func<Task<TResult>> call, CancellationToken cancellation, TimeSpan? patience = null)
     {
         var (began, wait) = (Stopwatch.GetTimestamp(), FirstWait);
         for (var again = false; ; again = true)
@@ -24,7 +32,7 @@ internal static class GrainCall
             {
                 return (await call(), again);
             }
-            catch (Exception error) when (MayPass(error) && Stopwatch.GetElapsedTime(began) < Patience)
+            catch (Exception error) when (MayPass(error) && Stopwatch.GetElapsedTime(began) < (patience ?? Patience))
             {
                 await Task.Delay(wait, cancellation);
                 wait = wait * 3 < LongestWait ? wait * 3 : LongestWait;

@@ -57,15 +57,15 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
                 _asked[shard] = states[shard]?.Changed.Version ?? _asked[shard];
             }
 
-            // A shard that cannot be read keeps nothing from the items of the others; digests are of all.
-            await Task.WhenAll(asked);
-            var truth = Digests(states.OfType<ShardState>());
+            var truth = Digests(states);
             foreach (var catalog in catalogs)
             {
                 repaired += await RepairDigestsAsync(truth, catalog, cancellation);
             }
 
+            // A shard that cannot be read keeps nothing from the items of the others.
             Lag = repaired;
+            await Task.WhenAll(asked);
             return repaired;
         }
         finally
@@ -117,23 +117,28 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
     }
 
     /// <summary>Repairs what differs although nothing moves, and everything that differs when a catalogue is seen for the first time.</summary>
-    private async Task<int> RepairDigestsAsync(CatalogDigest[] truth, ItemCatalog catalog, CancellationToken cancellation)
+    private async Task<int> RepairDigestsAsync(CatalogDigest?[] truth, ItemCatalog catalog, CancellationToken cancellation)
     {
         var before = _compared.GetOrCreateValue(catalog);
         var repaired = 0;
         for (var digest = 0; digest < truth.Length; digest++)
         {
+            if (truth[digest] is not { } there)
+            {
+                continue;
+            }
+
             var (here, last) = (catalog.Digest(digest), before.Last[digest]);
-            if (here != truth[digest] && (!before.IsListed[digest] || (last == (truth[digest], here) && before.Repaired[digest] != last)))
+            if (here != there && (!before.IsListed[digest] || (last == (there, here) && before.Repaired[digest] != last)))
             {
                 repaired += await RepairDigestAsync(catalog, digest, cancellation);
 
                 // Items that no encoder can take differ for ever, and are not to be listed every time.
                 here = catalog.Digest(digest);
-                before.Repaired[digest] = (truth[digest], here);
+                before.Repaired[digest] = (there, here);
             }
 
-            before.Last[digest] = (truth[digest], here);
+            before.Last[digest] = (there, here);
             before.IsListed[digest] = true;
         }
 
@@ -169,12 +174,18 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
         }
     }
 
-    private static CatalogDigest[] Digests(IEnumerable<ShardState> states)
+    /// <summary>The digests of the stored items; null where one of the shards that may hold such items cannot be read.</summary>
+    private CatalogDigest?[] Digests(ShardState?[] states)
     {
-        var digests = new CatalogDigest[ItemCatalog.DigestShards];
-        foreach (var digest in states.SelectMany(state => state.Digests))
+        var digests = new CatalogDigest?[ItemCatalog.DigestShards];
+        for (var digest = 0; digest < digests.Length; digest++)
         {
-            digests[digest.Digest] = digests[digest.Digest].And(new(digest.Count, digest.Hash));
+            digests[digest] = shards.OfDigest(digest).All(shard => states[shard] is not null) ? default(CatalogDigest) : null;
+        }
+
+        foreach (var digest in states.OfType<ShardState>().SelectMany(state => state.Digests))
+        {
+            digests[digest.Digest] = digests[digest.Digest]?.And(new(digest.Count, digest.Hash));
         }
 
         return digests;

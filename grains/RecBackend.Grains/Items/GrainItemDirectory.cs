@@ -45,7 +45,7 @@ internal sealed class GrainItemDirectory(ItemShards shards, CatalogCopy copy) : 
         await Task.WhenAll(shards.All.Select(shard => GrainCall.TryAgainAsync(() => shard.TrimAsync([.. keep]), cancellation)));
 
     public async ValueTask<long> CountAsync(CancellationToken cancellation) =>
-        (await Task.WhenAll(shards.All.Select(shard => GrainCall.TryAgainAsync(shard.CountItemsAsync, cancellation)))).Sum();
+        (await Task.WhenAll(shards.All.Select(shard => GrainCall.TryAgainAsync(shard.CountItemsAsync, cancellation, GrainCall.WhileLoading)))).Sum();
 
     public async IAsyncEnumerable<ItemRecord> ReadRowsAsync(IReadOnlyList<string> bundles, [EnumeratorCancellation] CancellationToken cancellation)
     {
@@ -82,7 +82,7 @@ internal sealed class GrainItemDirectory(ItemShards shards, CatalogCopy copy) : 
             for (var next = 0; next < ids.Length;)
             {
                 var page = ids[next..Math.Min(next + Page, ids.Length)];
-                var items = await GrainCall.TryAgainAsync(() => shard.ReadAsync(page, content: without is null), cancellation);
+                var items = await GrainCall.TryAgainAsync(() => shard.ReadAsync(page, content: without is null), cancellation, GrainCall.WhileLoading);
                 next += items.Length;
                 string[] lacking = [.. items.OfType<ItemReading>().Where(item => without?.All(item.Has) == false).Select(item => item.Id)];
                 var whole = lacking.Length == 0 ? [] : await shards.ReadAsync(lacking, content: true, cancellation);
@@ -100,7 +100,7 @@ internal sealed class GrainItemDirectory(ItemShards shards, CatalogCopy copy) : 
         var (ids, ranks) = (new List<string>(), new List<long>());
         for (int? from = 0; from is { } part;)
         {
-            var some = await GrainCall.TryAgainAsync(() => shard.IdsAsync(part), cancellation);
+            var some = await GrainCall.TryAgainAsync(() => shard.IdsAsync(part), cancellation, GrainCall.WhileLoading);
             ids.AddRange(some.Ids);
             ranks.AddRange(some.Ranks);
             from = some.Next;

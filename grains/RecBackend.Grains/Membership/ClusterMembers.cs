@@ -32,7 +32,7 @@ public sealed class ClusterMembers
     /// <exception cref="Core.Storage.StorageException">A shard cannot be read.</exception>
     public async Task<CatalogDigest> ReadItemsAsync(CancellationToken cancellation)
     {
-        var states = await Task.WhenAll(_shards.All.Select(shard => GrainCall.TryAgainAsync(() => shard.CompareAsync(null), cancellation)));
+        var states = await Task.WhenAll(_shards.All.Select(shard => GrainCall.TryAgainAsync(() => shard.CompareAsync(null), cancellation, GrainCall.WhileLoading)));
         return states.SelectMany(state => state.Digests).Aggregate(default(CatalogDigest), (all, one) => all.And(new(one.Count, one.Hash)));
     }
 

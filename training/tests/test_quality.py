@@ -363,9 +363,9 @@ def test_a_seed_gives_the_same_figures_again(bench, source, tmp_path):
 
 def test_random_encoder_is_refused_of_a_recipe_that_has_none(source, tmp_path):
     bench = Bench(source, tmp_path / "runs", tmp_path / "quality.json", ONCE, commit="abc1234")
-    with pytest.raises(UsageError, match="^id:random-encoder: no setting 'pretrained'"):
-        bench.run(Run(Arm("id", "random-encoder"), "A", 1), silent())
-    assert bench.record.read() == []
+    with pytest.raises(UsageError, match="^id:random-encoder: no setting 'pretrained_content'"):
+        command._run_all(bench, [Run(Arm("id"), "A", 1), Run(Arm("id", "random-encoder"), "A", 1)], keep=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_content_controls_of_ppm_change_its_scores_and_not_its_labels(source, tmp_path):

@@ -94,6 +94,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _run_all(bench: Bench, runs: list[Run], keep: bool) -> None:
+    for one in runs:
+        bench.check(one)
     for number, one in enumerate(runs, start=1):
         if bench.record.holds(one, None if keep else bench.commit):
             continue

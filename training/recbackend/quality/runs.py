@@ -159,6 +159,11 @@ class Bench:
         self.commit = commit_of_training() if commit is None else commit
         self._prepared: tuple[str, Dataset] | None = None
 
+    def check(self, run: Run) -> None:
+        """Loads what a run needs of the code, which from here on may change: UsageError for a control that the recipe does not have."""
+        if run.arm.recipe not in COUNTED:
+            self._recipe(run)
+
     def run(self, run: Run, progress: ProgressLine) -> list[dict]:
         """Trains (or counts), measures, keeps scores and bundle, adds the figures to the file, and returns them."""
         dataset = self._dataset(run.protocol)
@@ -223,7 +228,7 @@ class Bench:
         """The recipe's module, its configuration, and what it reads."""
         recipe = command_line.recipe_module(run.arm.recipe)
         try:
-            config = command_line.configured(recipe.Config(), ["pretrained=false"] if run.arm.control == RANDOM_ENCODER else [])
+            config = command_line.configured(recipe.Config(), ["pretrained_content=false"] if run.arm.control == RANDOM_ENCODER else [])
         except command_line.UsageError as error:
             raise command_line.UsageError(f"{run.arm}: {error}") from None
         if self.limits.epochs is not None:

@@ -42,7 +42,7 @@ class Config(ClickConfig):
     token_dropout: float = 0.3
     least_tokens: int = 12
     """Of a text that stage 1 learns from."""
-    pretrained: bool = True
+    pretrained_content: bool = True
     """Without it, stages 1 and 2 are left out and the content encoders stay as random as they start: the control that tells what pre-training adds."""
     content_dropout: float = 0.1
     """Share of items without text, of items without picture, and of items without side features, in each step of stages 3 and 4."""
@@ -114,7 +114,7 @@ def pairs(text: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def pretrain_text(features: Features, config: Config, seed: int, progress: Progress | None) -> tuple[TextEncoder, Fit]:
     torch.manual_seed(seed)
     encoder = TextEncoder(features.schema.text_size, config.text)
-    if not config.pretrained:
+    if not config.pretrained_content:
         return encoder, Fit(0.0, 0.0, [], [], 0.0)
     text = features.items.text
     # Titles alone teach that every "Little ..." is alike: a text of a few words is encoded, not learned from.
@@ -153,7 +153,7 @@ def pretrain_image(features: Features, config: Config, seed: int, progress: Prog
     reads = "image_features" if features.schema.image_features else "image"
     inputs = items.named([reads])
     shown = np.flatnonzero((inputs["image_mask"][:, 0] > 0) & features.item_known)
-    if items.categories is None or len(shown) < 2 or not config.pretrained:
+    if items.categories is None or len(shown) < 2 or not config.pretrained_content:
         return encoder, Fit(0.0, 0.0, [], [], 0.0)
     pictures, mask = torch.from_numpy(inputs[reads]), torch.from_numpy(inputs["image_mask"])
     model = EntityPrediction(encoder, pictures, mask, items.categories, features.schema.categories.size)

@@ -42,6 +42,9 @@ internal sealed class EventRates(ClusterRun run, LocalSilos silos, HostProcess g
         var (raw, fresh, warm, behind, batches, counts) = (new Turns(), new Turns(), new Turns(), new Turns(), new Turns(), 0L);
         var bytesOfFresh = 0.0;
         var (forRaw, forEvents, ofSilos) = (TimeSpan.Zero, TimeSpan.Zero, TimeSpan.Zero);
+        await SingleAsync("first", hosts, (writer, number) => string.Create(CultureInfo.InvariantCulture, $"first-{writer}-{number}"), cancellation);
+        await TellAllAsync(cancellation);
+        await BatchesAsync("first-batch", cancellation);
         for (var round = 0; round < Rounds; round++)
         {
             ProgressLines.Say($"events, round {round + 1} of {Rounds}");
@@ -51,9 +54,8 @@ internal sealed class EventRates(ClusterRun run, LocalSilos silos, HostProcess g
             fresh.Add(await SingleAsync($"fresh-{round}", hosts, (writer, number) => string.Create(CultureInfo.InvariantCulture, $"fresh-{round}-{writer}-{number}"), cancellation));
             if (round == 0)
             {
-                var (users, bytes) = await run.Blobs.MeasureAsync(silos.Container, UserBlobs, cancellation);
+                var (users, bytes) = await run.Blobs.MeasureAsync(silos.Container, UserBlobs + "user/fresh-", cancellation);
                 bytesOfFresh = (double)bytes / users;
-                await TellAllAsync(cancellation);
             }
 
             raw.Add(await RawAsync(cancellation));
@@ -149,11 +151,15 @@ internal sealed class EventRates(ClusterRun run, LocalSilos silos, HostProcess g
     private static string WarmUser(int writer, long number) =>
         string.Create(CultureInfo.InvariantCulture, $"warm-{(number % (WarmUsers / Callers) * Callers) + writer}");
 
-    private Task TellAllAsync(CancellationToken cancellation)
+    // A few at a time: silos that were just started compile their code with the first calls.
+    private async Task TellAllAsync(CancellationToken cancellation)
     {
         var events = Enumerable.Range(0, Callers).SelectMany(writer => Enumerable.Range(0, WarmUsers / Callers).Select(number => string.Create(
             CultureInfo.InvariantCulture, $$"""{"event_id":"first-{{writer}}-{{number}}","type":"click","user":"{{WarmUser(writer, number)}}","item":"{{SyntheticItems.Id(number)}}"}""")));
-        return run.Calls.TellAsync(silos.Running[0].Address, $"[{string.Join(',', events)}]", cancellation);
+        foreach (var some in events.Chunk(Callers))
+        {
+            await run.Calls.TellAsync(silos.Running[0].Address, $"[{string.Join(',', some)}]", cancellation);
+        }
     }
 
     private async Task AddBytesOfUserAsync(CancellationToken cancellation)

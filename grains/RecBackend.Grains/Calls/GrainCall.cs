@@ -32,12 +32,12 @@ internal static class GrainCall
             {
                 return (await call(), again);
             }
-            catch (Exception error) when (MayPass(error) && Stopwatch.GetElapsedTime(began) < (patience ?? Patience))
+            catch (Exception error) when (MayPass(error, cancellation) && Stopwatch.GetElapsedTime(began) < (patience ?? Patience))
             {
                 await Task.Delay(wait, cancellation);
                 wait = wait * 3 < LongestWait ? wait * 3 : LongestWait;
             }
-            catch (Exception error) when (MayPass(error) && error is not StorageException)
+            catch (Exception error) when (MayPass(error, cancellation) && error is not StorageException)
             {
                 throw new StorageException(StorageException.Unavailable, $"A silo does not answer: {error.Message} The outcome is unknown; it is safe to send the call again.", error);
             }
@@ -53,5 +53,7 @@ internal static class GrainCall
         cancellation);
 
     // What a storage throws while a grain is activated may arrive as any type, or as none that this silo knows; and Orleans throws its base class while no silo may hold the grain.
-    private static bool MayPass(Exception error) => error is StorageException storage ? storage.Code == StorageException.Unavailable : error is not OperationCanceledException;
+    // A cancellation that is not the caller's is that of an activation that took too long.
+    private static bool MayPass(Exception error, CancellationToken cancellation) =>
+        error is StorageException storage ? storage.Code == StorageException.Unavailable : !cancellation.IsCancellationRequested;
 }

@@ -6,6 +6,7 @@ using RecBackend.Core;
 using RecBackend.Core.Catalog;
 using RecBackend.Core.Items;
 using RecBackend.Core.Models;
+using RecBackend.Core.Storage;
 using RecBackend.Grains.Calls;
 using RecBackend.Grains.Items;
 
@@ -35,7 +36,7 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
 
     /// <summary>Compares and repairs once.</summary>
     /// <returns>Items that a catalogue was behind with.</returns>
-    /// <exception cref="Core.Storage.StorageException">A shard cannot be read; what others have changed is repaired.</exception>
+    /// <exception cref="StorageException">A shard cannot be read; what others have changed is repaired.</exception>
     public async Task<int> RunAsync(CancellationToken cancellation)
     {
         await _turn.WaitAsync(cancellation);
@@ -51,22 +52,23 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
                 return 0;
             }
 
-            var repaired = await RepairChangedAsync(states.OfType<ShardState>(), catalogs, cancellation);
+            // A shard that cannot be read keeps nothing from the items of the others.
+            var unreadable = new HashSet<int>();
+            var repaired = await RepairChangedAsync(states.OfType<ShardState>(), catalogs, unreadable, cancellation);
             for (var shard = 0; shard < states.Length; shard++)
             {
-                _asked[shard] = states[shard]?.Changed.Version ?? _asked[shard];
+                _asked[shard] = unreadable.Contains(shard) ? _asked[shard] : states[shard]?.Changed.Version ?? _asked[shard];
             }
 
             var truth = Digests(states);
             foreach (var catalog in catalogs)
             {
-                repaired += await RepairDigestsAsync(truth, catalog, cancellation);
+                repaired += await RepairDigestsAsync(truth, catalog, unreadable, cancellation);
             }
 
-            // A shard that cannot be read keeps nothing from the items of the others.
             Lag = repaired;
             await Task.WhenAll(asked);
-            return repaired;
+            return unreadable.Count == 0 ? repaired : throw new StorageException(StorageException.Unreadable, $"Items of {unreadable.Count} shards cannot be read.");
         }
         finally
         {
@@ -99,7 +101,7 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
     }
 
     /// <summary>Of what changed lately, repairs what has not arrived.</summary>
-    private async Task<int> RepairChangedAsync(IEnumerable<ShardState> states, IReadOnlyList<ItemCatalog> catalogs, CancellationToken cancellation)
+    private async Task<int> RepairChangedAsync(IEnumerable<ShardState> states, IReadOnlyList<ItemCatalog> catalogs, HashSet<int> unreadable, CancellationToken cancellation)
     {
         var written = states.SelectMany(state => state.Changed.Items).Where(item => IsBehind(catalogs, item)).ToList();
         var deleted = states.SelectMany(state => state.Deleted, (state, id) => (Id: id, state.Changed.Version)).Where(item => IsThere(catalogs, item.Id)).ToList();
@@ -112,18 +114,18 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
         written.RemoveAll(item => !IsBehind(catalogs, item));
         deleted.RemoveAll(item => !IsThere(catalogs, item.Id));
         feed.Publish([.. deleted.Select(item => Deletion(item.Id, item.Version))]);
-        await ReadAsync([.. written.Select(item => item.Key)], cancellation);
+        await ReadAsync([.. written.Select(item => item.Key)], unreadable, cancellation);
         return written.Count + deleted.Count;
     }
 
     /// <summary>Repairs what differs although nothing moves, and everything that differs when a catalogue is seen for the first time.</summary>
-    private async Task<int> RepairDigestsAsync(CatalogDigest?[] truth, ItemCatalog catalog, CancellationToken cancellation)
+    private async Task<int> RepairDigestsAsync(CatalogDigest?[] truth, ItemCatalog catalog, HashSet<int> unreadable, CancellationToken cancellation)
     {
         var before = _compared.GetOrCreateValue(catalog);
         var repaired = 0;
         for (var digest = 0; digest < truth.Length; digest++)
         {
-            if (truth[digest] is not { } there)
+            if (truth[digest] is not { } there || shards.OfDigest(digest).Any(unreadable.Contains))
             {
                 continue;
             }
@@ -131,7 +133,7 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
             var (here, last) = (catalog.Digest(digest), before.Last[digest]);
             if (here != there && (!before.IsListed[digest] || (last == (there, here) && before.Repaired[digest] != last)))
             {
-                repaired += await RepairDigestAsync(catalog, digest, cancellation);
+                repaired += await RepairDigestAsync(catalog, digest, unreadable, cancellation);
 
                 // Items that no encoder can take differ for ever, and are not to be listed every time.
                 here = catalog.Digest(digest);
@@ -145,7 +147,7 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
         return repaired;
     }
 
-    private async Task<int> RepairDigestAsync(ItemCatalog catalog, int digest, CancellationToken cancellation)
+    private async Task<int> RepairDigestAsync(ItemCatalog catalog, int digest, HashSet<int> unreadable, CancellationToken cancellation)
     {
         var lists = (await Task.WhenAll(shards.OfDigest(digest).Select(async shard =>
             (shard, List: await GrainCall.TryAgainAsync(() => shards[shard].VersionsAsync(digest), cancellation))))).ToDictionary(one => one.shard, one => one.List);
@@ -161,15 +163,27 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
 
         ItemChange[] deleted = [.. here.Keys.Select(id => Deletion(id, lists[shards.Of(id)].Version))];
         feed.Publish(deleted);
-        await ReadAsync(behind, cancellation);
+        await ReadAsync(behind, unreadable, cancellation);
         return deleted.Length + behind.Count;
     }
 
-    private async Task ReadAsync(IReadOnlyList<string> ids, CancellationToken cancellation)
+    /// <summary>Reads items and tells them; notes the shards of which some cannot be read, and goes on with the others.</summary>
+    private async Task ReadAsync(IReadOnlyList<string> ids, HashSet<int> unreadable, CancellationToken cancellation)
     {
-        foreach (var page in ids.Chunk(Page))
+        foreach (var page in ids.GroupBy(shards.Of).SelectMany(own => own.Chunk(Page)))
         {
-            var items = await shards.ReadAsync(page, content: false, cancellation);
+            ItemReading?[] items;
+            try
+            {
+                items = await shards.ReadAsync(page, content: false, cancellation);
+            }
+            catch (StorageException error)
+            {
+                log.LogWarning(error, "Items of a shard cannot be read");
+                unreadable.Add(shards.Of(page[0]));
+                continue;
+            }
+
             feed.Publish([.. items.OfType<ItemReading>().Select(item => item.ToRecord()).Select(record => new ItemChange(record.Id, record.Version, ItemChangeKind.Written, record, record.Counters))]);
         }
     }

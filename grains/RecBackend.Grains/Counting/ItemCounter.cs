@@ -87,7 +87,8 @@ internal sealed class ItemCounter : IAsyncDisposable
     /// <exception cref="StorageException"><see cref="StorageException.Unavailable"/>: this silo stops; another one will see to it.</exception>
     public async Task<bool> CountedAsync(CountBatch batch, string user, long version, ItemCount[] counts)
     {
-        Batch? own;
+        var parts = counts.GroupBy(count => _shards.Of(count.Item)).Select(part => (Shard: part.Key, Counts: part.ToArray())).ToList();
+        List<Task> sent;
         lock (_lock)
         {
             ThrowIfEnded();
@@ -97,21 +98,20 @@ internal sealed class ItemCounter : IAsyncDisposable
                 _wake.Release();
             }
 
-            own = Unsent.FirstOrDefault(unsent => unsent.Id == batch);
+            var own = Unsent.FirstOrDefault(unsent => unsent.Id == batch);
+            sent = parts.ConvertAll(part => own?.SentAsync(part.Shard) ?? Task.CompletedTask);
         }
 
         try
         {
-            if (own is not null)
+            var alone = await Task.WhenAll(parts.Zip(sent, async (part, withBatch) =>
             {
-                await own.Done.Task;
-            }
-
-            var alone = await Task.WhenAll(counts.GroupBy(count => _shards.Of(count.Item)).Select(part =>
-                TryUntilDoneAsync(() => _shards[part.Key].CountAloneAsync(new(batch, user, version), new Immutable<ItemCount[]>([.. part])))));
+                await withBatch;
+                return await TryUntilDoneAsync(() => _shards[part.Shard].CountAloneAsync(new(batch, user, version), new Immutable<ItemCount[]>(part.Counts)));
+            }));
             return alone.Contains(true);
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException) when (_stopped.IsCancellationRequested)
         {
             throw Ended();
         }
@@ -156,7 +156,7 @@ internal sealed class ItemCounter : IAsyncDisposable
             _ended = true;
             foreach (var batch in Unsent)
             {
-                batch.Done.TrySetException(Ended());
+                batch.End(Ended());
             }
         }
 
@@ -251,11 +251,10 @@ internal sealed class ItemCounter : IAsyncDisposable
         lock (_lock)
         {
             _closed.Dequeue();
-            var touched = batch.Counts.Values.Concat(batch.LeftOut.Values).SelectMany(writes => writes).SelectMany(write => write.Counts).Select(count => _shards.Of(count.Item)).ToHashSet();
-            batch.Parts = touched.Count;
             _sending.Add(batch);
-            foreach (var lane in touched.Select(shard => _lanes[shard]))
+            foreach (var shard in batch.Spread(_shards.Of))
             {
+                var lane = _lanes[shard];
                 lane.Waiting.Enqueue(batch);
                 if (lane.Waiting.Count == 1)
                 {
@@ -278,11 +277,11 @@ internal sealed class ItemCounter : IAsyncDisposable
 
             while (batch is not null)
             {
-                await SendAsync(batch, lane.Shard);
+                await SendAsync(batch.Id, batch.Of(lane.Shard), lane.Shard);
                 batch = Sent(batch, lane);
             }
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException) when (_stopped.IsCancellationRequested)
         {
             // Shutting down: whoever activates these users next sends their counts.
         }
@@ -296,10 +295,9 @@ internal sealed class ItemCounter : IAsyncDisposable
         {
             lane.Waiting.Dequeue();
             lane.Counted[batch.Id.Incarnation] = batch.Id.Number;
-            if (--batch.Parts == 0)
+            if (batch.EndPart(lane.Shard))
             {
                 _sending.Remove(batch);
-                batch.Done.SetResult();
 
                 // Numbers go up, and all below those that are still to be sent are done.
                 var through = Unsent.Append(_open).Where(unsent => unsent.Id.Incarnation == batch.Id.Incarnation).Select(unsent => unsent.Id.Number - 1).DefaultIfEmpty(batch.Id.Number).Min();
@@ -310,12 +308,10 @@ internal sealed class ItemCounter : IAsyncDisposable
         }
     }
 
-    private async Task SendAsync(Batch batch, int shard)
+    private async Task SendAsync(CountBatch batch, Part part, int shard)
     {
-        var byUser = batch.Counts.ToDictionary(user => user.Key, user => user.Value.ConvertAll(write => write with { Counts = OfShard(write) }));
-        ItemCount[] counts = [.. byUser.Values.SelectMany(writes => writes).SelectMany(write => write.Counts).GroupBy(count => count.Item).Select(same => same.Aggregate((a, b) => a.And(b)))];
-        string[] leftOut = [.. batch.LeftOut.Where(user => user.Value.Exists(write => OfShard(write).Length > 0)).Select(user => user.Key)];
-        if (await TryUntilDoneAsync(() => _shards[shard].CountAsync(batch.Id, new(counts), leftOut)))
+        ItemCount[] counts = [.. part.Writes.SelectMany(write => write.Counts).GroupBy(count => count.Item).Select(same => same.Aggregate((a, b) => a.And(b)))];
+        if (await TryUntilDoneAsync(() => _shards[shard].CountAsync(batch, new(counts), [.. part.LeftOut])))
         {
             return;
         }
@@ -323,18 +319,13 @@ internal sealed class ItemCounter : IAsyncDisposable
         lock (_lock)
         {
             // This incarnation is closed there for good.
-            _renew |= _open.Id.Incarnation == batch.Id.Incarnation;
+            _renew |= _open.Id.Incarnation == batch.Incarnation;
         }
 
-        foreach (var (user, writes) in byUser)
+        foreach (var write in part.Writes)
         {
-            foreach (var write in writes.Where(write => write.Counts.Length > 0))
-            {
-                await TryUntilDoneAsync(() => _shards[shard].CountAloneAsync(new(batch.Id, user, write.UserVersion), new(write.Counts)));
-            }
+            await TryUntilDoneAsync(() => _shards[shard].CountAloneAsync(new(batch, write.User, write.UserVersion), new([.. write.Counts])));
         }
-
-        ItemCount[] OfShard(Write write) => Array.FindAll(write.Counts, count => _shards.Of(count.Item) == shard);
     }
 
     private async Task<bool> TryUntilDoneAsync(Func<Task<bool>> call)
@@ -345,7 +336,7 @@ internal sealed class ItemCounter : IAsyncDisposable
             {
                 return await call().WaitAsync(_stopped);
             }
-            catch (Exception error) when (error is not OperationCanceledException)
+            catch (Exception error) when (!_stopped.IsCancellationRequested)
             {
                 _log.LogWarning(error, "Counts of items could not be stored; tried again in {Delay}", wait);
                 await Task.Delay(wait, _clock, _stopped);
@@ -428,9 +419,19 @@ internal sealed class ItemCounter : IAsyncDisposable
     /// <summary>What one write of a user counts.</summary>
     internal readonly record struct Write(long UserVersion, ItemCount[] Counts);
 
+    /// <summary>What a batch has for one shard.</summary>
+    internal sealed class Part
+    {
+        public List<(string User, long UserVersion, List<ItemCount> Counts)> Writes { get; } = [];
+
+        public HashSet<string> LeftOut { get; } = new(StringComparer.Ordinal);
+    }
+
     internal sealed class Batch(CountBatch id, long opened)
     {
         private readonly TaskCompletionSource _written = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly Dictionary<int, TaskCompletionSource> _awaitedParts = [];
+        private Dictionary<int, Part>? _parts;
         private bool _awaited;
 
         public CountBatch Id { get; } = id;
@@ -439,9 +440,6 @@ internal sealed class ItemCounter : IAsyncDisposable
 
         /// <summary>Users who store counts of this batch right now.</summary>
         public int Writing { get; set; }
-
-        /// <summary>Shards that have not got their part yet.</summary>
-        public int Parts { get; set; }
 
         public Dictionary<string, List<Write>> Counts { get; } = new(StringComparer.Ordinal);
 
@@ -460,6 +458,83 @@ internal sealed class ItemCounter : IAsyncDisposable
             else
             {
                 to.Add(user, [.. writes]);
+            }
+        }
+
+        /// <summary>Splits it by shard.</summary>
+        /// <returns>The shards that get a part.</returns>
+        public IReadOnlyCollection<int> Spread(Func<string, int> shardOf)
+        {
+            var parts = new Dictionary<int, Part>();
+            foreach (var (user, write) in Counts.SelectMany(user => user.Value, (user, write) => (user.Key, write)))
+            {
+                foreach (var own in write.Counts.GroupBy(count => shardOf(count.Item)))
+                {
+                    PartOf(own.Key).Writes.Add((user, write.UserVersion, [.. own]));
+                }
+            }
+
+            foreach (var (user, count) in LeftOut.SelectMany(user => user.Value.SelectMany(write => write.Counts), (user, count) => (user.Key, count)))
+            {
+                PartOf(shardOf(count.Item)).LeftOut.Add(user);
+            }
+
+            _parts = parts;
+            foreach (var (shard, waiting) in _awaitedParts.Where(one => !parts.ContainsKey(one.Key)))
+            {
+                waiting.SetResult();
+            }
+
+            return [.. parts.Keys];
+
+            Part PartOf(int shard) => parts.TryGetValue(shard, out var part) ? part : parts[shard] = new();
+        }
+
+        /// <summary>The part of a shard that has not got it yet.</summary>
+        public Part Of(int shard) => _parts![shard];
+
+        /// <summary>Ends when a shard has its part, or gets none.</summary>
+        public Task SentAsync(int shard)
+        {
+            if (_parts?.ContainsKey(shard) == false)
+            {
+                return Task.CompletedTask;
+            }
+
+            if (!_awaitedParts.TryGetValue(shard, out var waiting))
+            {
+                _awaitedParts.Add(shard, waiting = new(TaskCreationOptions.RunContinuationsAsynchronously));
+            }
+
+            return waiting.Task;
+        }
+
+        /// <summary>Notes that a shard has its part.</summary>
+        /// <returns>Whether it was the last.</returns>
+        public bool EndPart(int shard)
+        {
+            _parts!.Remove(shard);
+            if (_awaitedParts.TryGetValue(shard, out var waiting))
+            {
+                waiting.SetResult();
+            }
+
+            if (_parts.Count > 0)
+            {
+                return false;
+            }
+
+            Done.SetResult();
+            return true;
+        }
+
+        /// <summary>Tells those who wait that it is not sent.</summary>
+        public void End(Exception reason)
+        {
+            Done.TrySetException(reason);
+            foreach (var waiting in _awaitedParts.Values)
+            {
+                waiting.TrySetException(reason);
             }
         }
 

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Threading.Channels;
 using Orleans.Concurrency;
 using RecBackend.Core.Items;
 using RecBackend.Grains.Calls;
@@ -9,8 +10,13 @@ namespace RecBackend.Grains.Items;
 /// <summary>The items of the cluster: shards of the ID space, a grain each.</summary>
 internal sealed class GrainItemDirectory(ItemShards shards, CatalogCopy copy) : IItemDirectory
 {
-    /// <summary>Items that <see cref="ReadAllAsync"/> asks for at once; as many come as fit into a message.</summary>
+    /// <summary>Items that are asked for at once where all are read; as many come as fit into a message. And where they come without content.</summary>
     private const int Page = 256;
+    private const int PageOfRows = 4_096;
+
+    /// <summary>Shards that are read at once where all are, and pages of them that wait to be taken.</summary>
+    private const int ShardsAtOnce = 8;
+    private const int PagesAhead = 8;
 
     public async ValueTask<ItemRecord?> GetAsync(string id, CancellationToken cancellation)
     {
@@ -76,21 +82,50 @@ internal sealed class GrainItemDirectory(ItemShards shards, CatalogCopy copy) : 
     /// <param name="cancellation">Gives up.</param>
     private async IAsyncEnumerable<ItemRecord> ReadStoredAsync(IReadOnlyList<string>? without, [EnumeratorCancellation] CancellationToken cancellation)
     {
-        foreach (var shard in shards.All)
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var pages = Channel.CreateBounded<List<ItemReading>>(PagesAhead);
+        var reading = Task.Run(() => ReadStoredAsync(without, pages.Writer, stop.Token), CancellationToken.None);
+        try
         {
-            var ids = await IdsAsync(shard, cancellation);
-            for (var next = 0; next < ids.Length;)
+            await foreach (var page in pages.Reader.ReadAllAsync(cancellation))
             {
-                var page = ids[next..Math.Min(next + Page, ids.Length)];
-                var items = await GrainCall.TryAgainAsync(() => shard.ReadAsync(page, content: without is null), cancellation, GrainCall.WhileLoading);
-                next += items.Length;
-                string[] lacking = [.. items.OfType<ItemReading>().Where(item => without?.All(item.Has) == false).Select(item => item.Id)];
-                var whole = lacking.Length == 0 ? [] : await shards.ReadAsync(lacking, content: true, cancellation);
-                foreach (var item in items.OfType<ItemReading>().ExceptBy(lacking, item => item.Id).Concat(whole.OfType<ItemReading>()))
+                foreach (var item in page)
                 {
                     yield return item.ToRecord();
                 }
             }
+        }
+        finally
+        {
+            await stop.CancelAsync();
+            await reading;
+        }
+    }
+
+    private async Task ReadStoredAsync(IReadOnlyList<string>? without, ChannelWriter<List<ItemReading>> pages, CancellationToken cancellation)
+    {
+        try
+        {
+            var options = new ParallelOptions { MaxDegreeOfParallelism = ShardsAtOnce, CancellationToken = cancellation };
+            await Parallel.ForEachAsync(shards.All, options, async (shard, stopped) =>
+            {
+                var ids = await IdsAsync(shard, stopped);
+                for (var next = 0; next < ids.Length;)
+                {
+                    var page = ids[next..Math.Min(next + (without is null ? Page : PageOfRows), ids.Length)];
+                    var items = await GrainCall.TryAgainAsync(() => shard.ReadAsync(page, content: without is null), stopped, GrainCall.WhileLoading);
+                    next += items.Length;
+                    string[] lacking = [.. items.OfType<ItemReading>().Where(item => without?.All(item.Has) == false).Select(item => item.Id)];
+                    var whole = lacking.Length == 0 ? [] : await shards.ReadAsync(lacking, content: true, stopped);
+                    await pages.WriteAsync([.. items.OfType<ItemReading>().ExceptBy(lacking, item => item.Id).Concat(whole.OfType<ItemReading>())], stopped);
+                }
+            });
+            pages.Complete();
+        }
+        catch (Exception error)
+        {
+            // Whoever takes the pages is told.
+            pages.Complete(error);
         }
     }
 

@@ -13,6 +13,9 @@ internal sealed class ItemSegmentStore(IGrainStorage storage, SegmentCache cache
 {
     private const string StateName = "items";
 
+    // Many items are asked for at once, and lie in few segments.
+    private readonly Dictionary<long, Task<ItemSegment?>> _reading = [];
+
     private GrainState<ItemShardManifest> _manifest = new(new());
 
     public ItemShardManifest Manifest => _manifest.State!;
@@ -76,18 +79,32 @@ internal sealed class ItemSegmentStore(IGrainStorage storage, SegmentCache cache
             return known;
         }
 
-        var read = await ReadAsync<ItemSegment>(BlobId(segment), cancellation);
-        if (!read.RecordExists || read.State is null)
+        if (!keep)
         {
+            return await FetchAsync(segment, cancellation);
+        }
+
+        if (_reading.TryGetValue(segment, out var reading))
+        {
+            return await reading.WaitAsync(cancellation);
+        }
+
+        reading = FetchAsync(segment, cancellation);
+        _reading.Add(segment, reading);
+        try
+        {
+            if (await reading is { } read)
+            {
+                cache.Keep(shard, segment, read);
+                return read;
+            }
+
             return null;
         }
-
-        if (keep)
+        finally
         {
-            cache.Keep(shard, segment, read.State);
+            _reading.Remove(segment);
         }
-
-        return read.State;
     }
 
     /// <summary>Writes a new segment.</summary>
@@ -126,6 +143,9 @@ internal sealed class ItemSegmentStore(IGrainStorage storage, SegmentCache cache
     /// <summary>Lets go of a segment that nobody will read.</summary>
     public void Release(long segment) => cache.Drop(shard, segment);
 
+    private async Task<ItemSegment?> FetchAsync(long segment, CancellationToken cancellation) =>
+        await ReadAsync<ItemSegment>(BlobId(segment), cancellation) is { RecordExists: true } read ? read.State : null;
+
     /// <summary>What a storage throws cannot be sent to other silos.</summary>
     private async Task<GrainState<TState>> ReadAsync<TState>(GrainId id, CancellationToken cancellation)
         where TState : new()
@@ -157,12 +177,24 @@ internal sealed class ItemSegmentStore(IGrainStorage storage, SegmentCache cache
 /// <summary>The segments that this silo's shards read last, in bounded memory.</summary>
 internal sealed class SegmentCache(long bytes) : IDisposable
 {
+    // Share of it.
+    private const double Room = 0.1;
+
     private readonly MemoryCache _cache = new(new MemoryCacheOptions { SizeLimit = bytes });
 
     public ItemSegment? Find(int shard, long segment) => _cache.Get<ItemSegment>((shard, segment));
 
-    public void Keep(int shard, long segment, ItemSegment content) =>
-        _cache.Set((shard, segment), content, new MemoryCacheEntryOptions { Size = content.Size() });
+    public void Keep(int shard, long segment, ItemSegment content)
+    {
+        var options = new MemoryCacheEntryOptions { Size = content.Size() };
+        _cache.Set((shard, segment), content, options);
+        if (_cache.Get((shard, segment)) is null)
+        {
+            // A cache that is full takes nothing until it has made room, which it would do later.
+            _cache.Compact(Room);
+            _cache.Set((shard, segment), content, options);
+        }
+    }
 
     public void Drop(int shard, long segment) => _cache.Remove((shard, segment));
 

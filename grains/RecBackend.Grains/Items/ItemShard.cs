@@ -1,3 +1,4 @@
+using Orleans.Storage;
 using RecBackend.Core.Items;
 using RecBackend.Core.Storage;
 using RecBackend.Grains.Counting;
@@ -15,12 +16,16 @@ internal sealed class ItemShard(ItemSegmentStore store, ShardTurns turns, Func<I
 
     /// <summary>Segments of the log after which they are merged, or their bytes: what a load has to read beside the index.</summary>
     private const int MergeAfter = 64;
+
+    /// <summary>After a merge that failed: what it wrote stays until one succeeds.</summary>
+    private static readonly TimeSpan MergePause = TimeSpan.FromMinutes(1);
     private const long MergeAfterBytes = 16 * SegmentBytes;
 
     private readonly ShardContents _contents = new();
     private readonly Queue<WaitingCall> _waiting = new();
     private readonly CancellationTokenSource _closing = new();
     private DateTimeOffset _fenced;
+    private DateTimeOffset _nextMerge;
     private bool _writing;
 
     /// <summary>Why nothing more can be written, or null. The shard must then be loaded anew.</summary>
@@ -243,7 +248,7 @@ internal sealed class ItemShard(ItemSegmentStore store, ShardTurns turns, Func<I
 
     private void StartMergeIf(bool due)
     {
-        if (due && Merging.IsCompleted && Failure is null)
+        if (due && Merging.IsCompleted && Failure is null && clock.GetUtcNow() >= _nextMerge)
         {
             Merging = MergeAsync();
         }
@@ -260,9 +265,14 @@ internal sealed class ItemShard(ItemSegmentStore store, ShardTurns turns, Func<I
         {
             // What it wrote is found, and deleted, by the next one.
         }
+        catch (Exception error) when (error is not InconsistentStateException)
+        {
+            // Nothing is lost: the sources are as they were, and the shard goes on with a longer log.
+            _nextMerge = clock.GetUtcNow() + MergePause;
+        }
         catch (Exception error)
         {
-            // Nothing is lost: the sources are as they were. But an activation that cannot write its manifest may not be the writer any more.
+            // An activation that finds another one's manifest is not the writer any more.
             Failure ??= new StorageException(StorageException.Unavailable, $"The log of a shard of items could not be merged: {error.Message}", error);
         }
     }

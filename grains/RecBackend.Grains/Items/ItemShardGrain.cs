@@ -12,6 +12,10 @@ namespace RecBackend.Grains.Items;
 [Reentrant, OnEntitySilos]
 internal sealed class ItemShardGrain : Grain, IItemShardGrain, IAsyncDisposable
 {
+    // Items that are read at once: their segments are fetched beside each other. Contents may be pictures.
+    private const int ContentsAtOnce = 8;
+    private const int RowsAtOnce = 512;
+
     private readonly ItemShard _shard;
     private readonly int _shards;
 
@@ -60,12 +64,19 @@ internal sealed class ItemShardGrain : Grain, IItemShardGrain, IAsyncDisposable
 
     private async Task<ItemReading?[]> ReadUpToAsync(string[] ids, bool content)
     {
-        var items = new List<ItemReading?>();
-        for (var bytes = 0L; items.Count < ids.Length && bytes < MessageSize.Most;)
+        var (items, bytes) = (new List<ItemReading?>(), 0L);
+        foreach (var some in ids.Chunk(content ? ContentsAtOnce : RowsAtOnce))
         {
-            var item = await _shard.ReadAsync(ids[items.Count], content) is { } state ? ItemReading.Of(state.Record) : null;
-            items.Add(item);
-            bytes += item?.Size() ?? 0;
+            foreach (var state in await Task.WhenAll(some.Select(id => _shard.ReadAsync(id, content).AsTask())))
+            {
+                var item = state is null ? null : ItemReading.Of(state.Record);
+                items.Add(item);
+                bytes += item?.Size() ?? 0;
+                if (bytes >= MessageSize.Most)
+                {
+                    return [.. items];
+                }
+            }
         }
 
         return [.. items];

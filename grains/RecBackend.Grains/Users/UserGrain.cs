@@ -16,18 +16,24 @@ internal sealed class UserGrain(
 {
     private UserState _user = null!;
     private List<PendingCount> _pending = [];
+
+    // Of activations before this one: whether they went with their batch only the items' shards know.
+    private List<PendingCount> _inherited = [];
     private Task _recovery = Task.CompletedTask;
+
+    /// <summary>How long an erasure waits for the items; a call waits three seconds for its answer.</summary>
+    private static readonly TimeSpan EraseLimit = TimeSpan.FromSeconds(2.5);
 
     private string Id => EntityKey.Id(this.GetPrimaryKeyString());
 
     public override Task OnActivateAsync(CancellationToken cancellationToken)
     {
         _user = stored.RecordExists ? new(stored.State.ToRecord(Id), clock.Time) : new(Id, clock.Time, Guid.NewGuid());
-        _pending = [.. stored.State.Pending];
-        if (_pending.Count > 0)
+        _inherited = [.. stored.State.Pending];
+        if (_inherited.Count > 0)
         {
             // An activation before this one may have ended before its counts were sent. They are sent again, to be counted once.
-            _recovery = RecoverAsync([.. _pending]);
+            _recovery = RecoverAsync([.. _inherited]);
         }
 
         return Task.CompletedTask;
@@ -58,7 +64,7 @@ internal sealed class UserGrain(
         try
         {
             var noted = turn.NoteAsync();
-            await WriteAsync([.. _pending, .. own]);
+            await WriteAsync([.. _inherited, .. _pending, .. own]);
             await noted;
         }
         catch
@@ -75,7 +81,7 @@ internal sealed class UserGrain(
     public Task SetAttributesAsync(Dictionary<string, string> attributes)
     {
         _user.SetAttributes(attributes);
-        return WriteAsync([.. _pending]);
+        return WriteAsync([.. _inherited, .. _pending]);
     }
 
     public async Task<bool> EraseAsync()
@@ -86,9 +92,13 @@ internal sealed class UserGrain(
         }
 
         // What the user has done stays with the items, which name nobody: it must reach them before it is forgotten here.
-        foreach (var write in _pending.GroupBy(pending => (pending.Batch, pending.UserVersion)).ToArray())
+        try
         {
-            await counter.CountedAsync(write.Key.Batch, this.GetPrimaryKeyString(), write.Key.UserVersion, [.. write.Select(one => one.Count)]);
+            await CountedAsync([.. _inherited, .. _pending]).WaitAsync(EraseLimit);
+        }
+        catch (TimeoutException error)
+        {
+            throw new StorageException(StorageException.Unavailable, "What the user has done does not reach its items now. Nothing was erased; it is safe to send the call again.", error);
         }
 
         try
@@ -100,12 +110,12 @@ internal sealed class UserGrain(
             throw Failed(error);
         }
 
-        _pending = [];
+        (_inherited, _pending) = ([], []);
         _user = new(Id, clock.Time, Guid.NewGuid());
         return true;
     }
 
-    public Task SettleAsync() => _pending.Count < stored.State.Pending.Length ? WriteAsync([.. _pending]) : Task.CompletedTask;
+    public Task SettleAsync() => _inherited.Count + _pending.Count < stored.State.Pending.Length ? WriteAsync([.. _inherited, .. _pending]) : Task.CompletedTask;
 
     public Task CacheEncodingAsync(Guid life, long version, EncodingMessage encoding)
     {
@@ -178,17 +188,26 @@ internal sealed class UserGrain(
 
     private async Task RecoverAsync(PendingCount[] pending)
     {
-        var alone = false;
-        foreach (var write in pending.GroupBy(one => (one.Batch, one.UserVersion)))
-        {
-            alone |= await counter.CountedAsync(write.Key.Batch, this.GetPrimaryKeyString(), write.Key.UserVersion, [.. write.Select(one => one.Count)]);
-            _pending.RemoveAll(one => (one.Batch, one.UserVersion) == write.Key);
-        }
+        var alone = await CountedAsync(pending);
 
         // What came with its batch, as nearly all does, is known to be counted for as long as it is remembered: a user who is only read need not be written.
         if (alone)
         {
             await this.AsReference<IUserGrain>().SettleAsync();
         }
+    }
+
+    /// <summary>Sees to it that counts are with their items, each write for itself: one may wait for a shard of which the others know nothing.</summary>
+    /// <returns>Whether some of them came alone, and not with their batch.</returns>
+    private async Task<bool> CountedAsync(PendingCount[] pending)
+    {
+        var alone = await Task.WhenAll(pending.GroupBy(one => (one.Batch, one.UserVersion)).Select(async write =>
+        {
+            var came = await counter.CountedAsync(write.Key.Batch, this.GetPrimaryKeyString(), write.Key.UserVersion, [.. write.Select(one => one.Count)]);
+            _inherited.RemoveAll(one => (one.Batch, one.UserVersion) == write.Key);
+            _pending.RemoveAll(one => (one.Batch, one.UserVersion) == write.Key);
+            return came;
+        }));
+        return alone.Contains(true);
     }
 }

@@ -24,6 +24,7 @@ internal sealed class EncodingBacklog : IAsyncDisposable
     private readonly Channel<Entry> _queue = Channel.CreateUnbounded<Entry>(new() { SingleReader = true });
     private readonly HashSet<string> _queued = new(StringComparer.Ordinal);
     private readonly Queue<Waiting> _ofOthers = new();
+    private readonly Dictionary<string, long> _versionsOfOthers = new(StringComparer.Ordinal);
     private readonly IEncodingDuty? _duty;
     private readonly Func<string, long, bool> _isDone;
     private readonly TimeProvider _clock;
@@ -80,7 +81,13 @@ internal sealed class EncodingBacklog : IAsyncDisposable
 
         lock (_queued)
         {
-            _ofOthers.Enqueue(new(id, version, _clock.GetTimestamp()));
+            if (!_versionsOfOthers.TryAdd(id, version))
+            {
+                _versionsOfOthers[id] = version;
+                return;
+            }
+
+            _ofOthers.Enqueue(new(id, _clock.GetTimestamp()));
             if (_ofOthers.Count == 1)
             {
                 _queue.Writer.TryWrite(default);
@@ -165,7 +172,8 @@ internal sealed class EncodingBacklog : IAsyncDisposable
             while (_ofOthers.TryPeek(out var first) && (all || _clock.GetElapsedTime(first.Since) >= Patience))
             {
                 _ofOthers.Dequeue();
-                if (!_isDone(first.Id, first.Version))
+                _versionsOfOthers.Remove(first.Id, out var version);
+                if (!_isDone(first.Id, version))
                 {
                     taken.Add(first.Id);
                 }
@@ -210,16 +218,17 @@ internal sealed class EncodingBacklog : IAsyncDisposable
         }
     }
 
-    /// <summary>Tries again what failed, until the first time that not only items are at fault.</summary>
-    /// <returns>What stopped it, or null.</returns>
+    /// <summary>Tries again what failed, until the first time that none of some succeeds.</summary>
+    /// <returns>What failed for another reason than that an encoder broke on it, or null.</returns>
     private async Task<Exception?> RetryAsync()
     {
         Exception? failure = null;
         foreach (var ids in _failed.Keys.Chunk(_batch).ToArray())
         {
             Array.ForEach(ids, id => _failed.Remove(id));
-            failure = await EncodeAsync(ids);
-            if (failure is not null)
+            var stopped = await EncodeAsync(ids);
+            failure = stopped ?? failure;
+            if (stopped is not null && Array.TrueForAll(ids, _failed.ContainsKey))
             {
                 break;
             }
@@ -244,13 +253,24 @@ internal sealed class EncodingBacklog : IAsyncDisposable
 
         try
         {
-            var records = await Task.WhenAll(ids.Select(id => _items.GetAsync(id, _stop.Token).AsTask()));
+            Task<ItemRecord?>[] reads = [.. ids.Select(id => _items.GetAsync(id, _stop.Token).AsTask())];
+            await ((Task)Task.WhenAll(reads)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            _stop.Token.ThrowIfCancellationRequested();
+            var records = reads.Where(read => read.IsCompletedSuccessfully).Select(read => read.Result).OfType<ItemRecord>().ToList();
             foreach (var serving in _models())
             {
-                await EncodeAsync(serving, [.. records.OfType<ItemRecord>().Where(record => record.RepresentationFor(serving.Version) is null)]);
+                await EncodeAsync(serving, records.FindAll(record => record.RepresentationFor(serving.Version) is null));
             }
 
-            return null;
+            // One that cannot be read holds no other up.
+            Exception? failure = null;
+            foreach (var (id, read) in ids.Zip(reads).Where(one => !one.Second.IsCompletedSuccessfully))
+            {
+                failure = read.Exception?.InnerException ?? new OperationCanceledException();
+                Keep([id], failure);
+            }
+
+            return failure;
         }
         catch (OperationCanceledException) when (_stop.IsCancellationRequested)
         {
@@ -295,7 +315,7 @@ internal sealed class EncodingBacklog : IAsyncDisposable
         }
     }
 
-    private readonly record struct Waiting(string Id, long Version, long Since);
+    private readonly record struct Waiting(string Id, long Since);
 
     private readonly record struct Entry(string? Id, TaskCompletionSource<IReadOnlyList<EncodingFailure>>? Mark);
 }

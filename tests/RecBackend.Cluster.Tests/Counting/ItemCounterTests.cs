@@ -62,11 +62,7 @@ public sealed class ItemCounterTests : IAsyncLifetime
         await _counter.FlushAsync();
         Assert.True(_counter.IsCounted(batch, Item(0)));
         Assert.Equal(batch with { Number = 2 }, Count("u1", 3, Item(0)));
-        while (_forgotten.IsEmpty)
-        {
-            await Task.Delay(1);
-        }
-
+        await PassUntilAsync(() => !_forgotten.IsEmpty);
         Assert.Equal("1 through 1", _forgotten.First());
     }
 
@@ -212,6 +208,28 @@ public sealed class ItemCounterTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Call_that_another_silo_cancels_is_sent_again()
+    {
+        _shards[0].FailsTimes = 1;
+        _shards[0].FailsWith = new TaskCanceledException();
+        var batch = Count("u", 1, Item(0));
+        var flushed = _counter.FlushAsync();
+        await PassUntilAsync(() => flushed.IsCompleted);
+        Assert.Equal([(batch, $"{Item(0)}:1")], await _shards[0].TakeAsync(1));
+    }
+
+    [Fact]
+    public async Task Part_of_a_batch_is_not_waited_for_at_shards_that_do_not_have_it()
+    {
+        var held = _shards[1].Hold();
+        var batch = Count("u1", 1, Item(0));
+        Assert.Equal(batch, Count("u2", 1, Item(1)));
+        Assert.True(await _counter.CountedAsync(batch, "u1", 1, [One(Item(0))]).WaitAsync(TimeSpan.FromMinutes(1)));
+        Assert.False(_counter.IsCounted(batch, Item(1)));
+        held.SetResult();
+    }
+
+    [Fact]
     public async Task Counter_that_ends_keeps_nobody_waiting_for_what_it_did_not_send()
     {
         _shards[0].Hold();
@@ -289,6 +307,8 @@ public sealed class ItemCounterTests : IAsyncLifetime
 
         public int FailsTimes { get; set; }
 
+        public Exception FailsWith { get; set; } = new TimeoutException();
+
         public IItemShardGrain Grain => Fake.Of<IItemShardGrain>((method, arguments) => method.Name switch
         {
             nameof(IItemShardGrain.CountAsync) => CountAsync((CountBatch)arguments[0]!, (Immutable<ItemCount[]>)arguments[1]!, (string[])arguments[2]!),
@@ -313,14 +333,15 @@ public sealed class ItemCounterTests : IAsyncLifetime
         }
 
         /// <summary>Waits until a batch comes.</summary>
-        public Task CalledAsync() => _called.WaitAsync();
+        public async Task CalledAsync() => Assert.True(await _called.WaitAsync(TimeSpan.FromMinutes(1)));
 
         /// <summary>The next batches, as they come.</summary>
         public async Task<List<(CountBatch Batch, string Counts)>> TakeAsync(int count)
         {
             var taken = new List<(CountBatch, string)>();
-            while (taken.Count < count)
+            for (var tries = 0; taken.Count < count; tries++)
             {
+                Assert.InRange(tries, 0, 60_000);
                 if (Counted.TryDequeue(out var one))
                 {
                     taken.Add(one);
@@ -342,7 +363,7 @@ public sealed class ItemCounterTests : IAsyncLifetime
             if (FailsTimes > 0)
             {
                 FailsTimes--;
-                throw new TimeoutException();
+                throw FailsWith;
             }
 
             if (Refuses(batch))

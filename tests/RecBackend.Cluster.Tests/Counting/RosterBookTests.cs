@@ -104,7 +104,7 @@ public sealed class RosterBookTests : IAsyncLifetime
     {
         for (; users > 0; users--)
         {
-            await _wakes.Reader.ReadAsync();
+            await _wakes.Reader.ReadAsync().AsTask().WaitAsync(TimeSpan.FromMinutes(1));
         }
     }
 

@@ -1,7 +1,6 @@
 using System.Globalization;
 using RecBackend.Cluster.Tests.Hosting;
 using RecBackend.Core.Items;
-using RecBackend.Core.Storage;
 using RecBackend.Grains.Items;
 
 namespace RecBackend.Cluster.Tests.Items;

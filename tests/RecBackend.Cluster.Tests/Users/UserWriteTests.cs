@@ -16,6 +16,9 @@ namespace RecBackend.Cluster.Tests.Users;
 [Collection(BackingCollection.Name)]
 public sealed class UserWriteTests(Backing backing)
 {
+    /// <summary>Looks, ten milliseconds apart: a minute.</summary>
+    private const int Patience = 6_000;
+
     private readonly MemoryStorage _storage = new();
 
     [Theory]
@@ -71,8 +74,9 @@ public sealed class UserWriteTests(Backing backing)
 
         Assert.True((await grain.ReadAsync()).Known);
         await CountedAsync(cluster, "i");
-        while (true)
+        for (var tries = 0; ; tries++)
         {
+            Assert.InRange(tries, 0, Patience);
             var read = new GrainState<UserGrainState>(new());
             await _storage.ReadStateAsync("user", grain.GetGrainId(), read);
             if (read.State!.Pending.Length == 0)
@@ -82,6 +86,36 @@ public sealed class UserWriteTests(Backing backing)
 
             await Task.Delay(10);
         }
+    }
+
+    [Fact]
+    public async Task Counts_that_were_left_out_of_a_batch_stay_with_their_user_until_they_came_alone()
+    {
+        await using var cluster = await StartAsync();
+        await cluster.PortsOf(0).Items.UpsertAsync([new("i", new ItemContent(), null)], default);
+
+        // As an activation leaves it whose second write of a batch failed: the batch goes without this user, and counts those of another.
+        var counter = cluster.Silos[0].GetRequiredService<ItemCounter>();
+        var count = new ItemCount("i", 0, 1, 1);
+        var (leftOut, other) = (counter.Join("u", 1, [count]), counter.Join("other", 1, [count]));
+        leftOut.LeaveOut();
+        other.Confirm();
+        await counter.FlushAsync();
+        Assert.Equal(leftOut.Batch, other.Batch);
+        Assert.True(counter.IsCounted(leftOut.Batch, "i"));
+        var grain = Grain(cluster, "u");
+        var pending = new PendingCount(leftOut.Batch, count, 1);
+        await _storage.WriteStateAsync("user", grain.GetGrainId(), new GrainState<UserGrainState>(new() { Life = Guid.NewGuid(), Version = 1, Clicks = 1, Pending = [pending] }));
+
+        // While the item cannot take them, the user writes again.
+        _storage.Fault = name => name.StartsWith("items-itemlog", StringComparison.Ordinal) ? WriteFault.Before : WriteFault.None;
+        await grain.AppendAsync([new("e", InteractionEvent.Click, "j", 2, null, ItemKnown: true)]);
+        var stored = new GrainState<UserGrainState>(new());
+        await _storage.ReadStateAsync("user", grain.GetGrainId(), stored);
+        Assert.Contains(pending, stored.State!.Pending);
+
+        _storage.Fault = _ => WriteFault.None;
+        await CountedAsync(cluster, "i", clicks: 2);
     }
 
     private Task<TestCluster> StartAsync() => TestCluster.StartAsync(
@@ -98,8 +132,9 @@ public sealed class UserWriteTests(Backing backing)
     /// <summary>Reads until the activation that failed has made room for one that has read so many events: until then it shows what it knows to be stored.</summary>
     private static async Task<UserReading> EventuallyReadAsync(IUserGrain grain, int events)
     {
-        while (true)
+        for (var tries = 0; ; tries++)
         {
+            Assert.InRange(tries, 0, Patience);
             var read = await grain.ReadAsync();
             Assert.InRange(read.History.Length, 1, events);
             if (read.History.Length == events)
@@ -115,8 +150,9 @@ public sealed class UserWriteTests(Backing backing)
     private static async Task CountedAsync(TestCluster cluster, string item, long clicks = 1)
     {
         var items = cluster.PortsOf(0).Items;
-        while ((await items.GetAsync(item, default))!.Counters.Clicks < clicks)
+        for (var tries = 0; (await items.GetAsync(item, default))!.Counters.Clicks < clicks; tries++)
         {
+            Assert.InRange(tries, 0, Patience);
             await Task.Delay(10);
         }
 

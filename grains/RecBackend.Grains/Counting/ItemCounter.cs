@@ -16,6 +16,9 @@ namespace RecBackend.Grains.Counting;
 internal sealed class ItemCounter : IAsyncDisposable
 {
     private static readonly TimeSpan Span = TimeSpan.FromSeconds(1);
+
+    // Timers are cut to whole milliseconds.
+    private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan LongestRetry = TimeSpan.FromSeconds(5);
 
     /// <summary>Batches that wait for an item shard that does not answer; beyond them events of its items are refused.</summary>
@@ -206,7 +209,7 @@ internal sealed class ItemCounter : IAsyncDisposable
 
             if (!hurry)
             {
-                using var span = new CancellationTokenSource(Span - TimeSpan.FromTicks(_clock.GetUtcNow().Ticks % Span.Ticks), _clock);
+                using var span = new CancellationTokenSource(Span - TimeSpan.FromTicks(_clock.GetUtcNow().Ticks % Span.Ticks) + Tick, _clock);
                 await _wake.WaitAsync(span.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
 

@@ -31,13 +31,22 @@ internal sealed partial class SilentSilos(
     {
         for (var end = clock.GetUtcNow() + Fresh + ConnectLimit; clock.GetUtcNow() < end;)
         {
-            var silent = await ReadAsync(cancellation);
-            if (silent.Length == 0)
+            try
             {
-                return;
+                var silent = await ReadAsync(cancellation);
+                if (silent.Length == 0)
+                {
+                    return;
+                }
+
+                LogWait(silent.Length, silent[0]);
+            }
+            catch (Exception error) when (error is not OperationCanceledException)
+            {
+                // Whoever joins after this reads the table too, and says what is wrong with it.
+                LogUnreadable(error);
             }
 
-            LogWait(silent.Length, silent[0]);
             await Task.Delay(Interval, clock, cancellation);
         }
     }
@@ -73,6 +82,9 @@ internal sealed partial class SilentSilos(
             return false;
         }
     }
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "The table of silos cannot be read.")]
+    private partial void LogUnreadable(Exception error);
 
     [LoggerMessage(Level = LogLevel.Information, Message = "{Count} active silos cannot be reached, {First} among them: the start waits until they are known to be dead.")]
     private partial void LogWait(int count, SiloAddress first);

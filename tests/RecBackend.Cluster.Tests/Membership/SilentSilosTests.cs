@@ -56,6 +56,7 @@ public sealed class SilentSilosTests
         for (var passed = 0; passed < 7_000; passed += 250)
         {
             await NextWaitAsync(waiting);
+            Assert.False(waiting.IsCompleted);
             _time.Advance(TimeSpan.FromMilliseconds(250));
             entry.IAmAliveTime = _time.GetUtcNow().UtcDateTime;
         }

@@ -7,10 +7,12 @@ using RecBackend.Grains.Storage;
 namespace RecBackend.Grains.Users;
 
 /// <summary>The users of the cluster: one grain each.</summary>
-internal sealed class GrainUserDirectory(IGrainFactory grains, ItemShards shards) : IUserDirectory
+internal sealed class GrainUserDirectory(IGrainFactory grains, ItemShards shards) : IUserDirectory, IDisposable
 {
-    /// <summary>Of one batch: as many as a storage takes in a fraction of the time that a call waits for its answer.</summary>
-    private const int WritesAtOnce = 128;
+    /// <summary>Of all batches of a silo together: as many as a storage takes in a fraction of the time that a call waits for its answer. What waits for its turn waits before its call, not in it.</summary>
+    private const int WritesAtOnce = 64;
+
+    private readonly SemaphoreSlim _turns = new(WritesAtOnce);
 
     public async ValueTask<UserSnapshot> GetAsync(string user, CancellationToken cancellation)
     {
@@ -27,11 +29,11 @@ internal sealed class GrainUserDirectory(IGrainFactory grains, ItemShards shards
 
         var outcomes = new UserEventOutcome[events.Count];
         var users = Enumerable.Range(0, events.Count).GroupBy(place => events[place].User, StringComparer.Ordinal);
-        await Parallel.ForEachAsync(users, new ParallelOptions { MaxDegreeOfParallelism = WritesAtOnce, CancellationToken = cancellation }, async (places, _) =>
+        await Parallel.ForEachAsync(users, new ParallelOptions { MaxDegreeOfParallelism = WritesAtOnce, CancellationToken = cancellation }, async (places, stopped) =>
         {
             UserEvent[] own = [.. places.Select(place => Message(events[place]))];
             var grain = Grain(places.Key);
-            foreach (var (outcome, place) in (await GrainCall.TryAgainAsync(() => grain.AppendAsync(own), cancellation)).Zip(places))
+            foreach (var (outcome, place) in (await InTurnAsync(() => grain.AppendAsync(own), wait: events.Count > 1, stopped)).Zip(places))
             {
                 outcomes[place] = outcome;
             }
@@ -67,6 +69,26 @@ internal sealed class GrainUserDirectory(IGrainFactory grains, ItemShards shards
     }
 
     public void CacheEncoding(UserSnapshot user, UserEncoding encoding) => _ = Grain(user.Id).CacheEncodingAsync(user.Life, user.Version, EncodingMessage.Of(encoding));
+
+    public void Dispose() => _turns.Dispose();
+
+    private async Task<TResult> InTurnAsync<TResult>(Func<Task<TResult>> call, bool wait, CancellationToken cancellation)
+    {
+        if (!wait)
+        {
+            return await GrainCall.TryAgainAsync(call, cancellation);
+        }
+
+        await _turns.WaitAsync(cancellation);
+        try
+        {
+            return await GrainCall.TryAgainAsync(call, cancellation);
+        }
+        finally
+        {
+            _turns.Release();
+        }
+    }
 
     private IUserGrain Grain(string user) => grains.GetGrain<IUserGrain>(EntityKey.Of(user));
 }

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from test_recipes import ENOUGH, MIM, QUICK, tasteful, told_apart
+from test_recipes import ENOUGH, MIM, QUICK, only, tasteful, told_apart
 
 from recbackend.recipes import mim
 from recbackend.replay import Replay
@@ -176,15 +176,7 @@ def test_tuned_content_beats_random_content(features, tuned):
 
 @pytest.mark.parametrize("reads", [("text",), ("image_features",), ("categories", "attributes")], ids=["text alone", "pictures alone", "side features alone"])
 def test_data_without_a_modality_trains_and_scores(reads):
-    features = tasteful(3, picture=True)
-    schema, items = features.schema, features.items
-    if "text" not in reads:
-        schema, items = dataclasses.replace(schema, tokenizer=None), dataclasses.replace(items, text=None)
-    if "image_features" not in reads:
-        schema, items = dataclasses.replace(schema, image_features=0), dataclasses.replace(items, image_features=None)
-    if "categories" not in reads:
-        schema, items = dataclasses.replace(schema, categories=None, attributes=[]), dataclasses.replace(items, categories=None, attributes=None)
-    features = dataclasses.replace(features, schema=schema, items=items)
+    features = only(tasteful(3, picture=True), reads)
     model = mim.train(features, dataclasses.replace(MIM, schedule=dataclasses.replace(QUICK, epochs=1)), 1)
     assert set(model.item_inputs) == set(reads)
     scores = Replay(model, features).scores(features.rows(2))

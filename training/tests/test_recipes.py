@@ -54,6 +54,18 @@ def tasteful(seed, picture=False, statistics=True, rows=1200, users=20):
     return build(tasteful_dataset(seed, picture, rows, users), options)
 
 
+def only(features, reads):
+    """The same data, of whose items a model can read no more than `reads`."""
+    schema, items = features.schema, features.items
+    if "text" not in reads:
+        schema, items = dataclasses.replace(schema, tokenizer=None), dataclasses.replace(items, text=None)
+    if "image_features" not in reads:
+        schema, items = dataclasses.replace(schema, image_features=0), dataclasses.replace(items, image_features=None)
+    if "categories" not in reads:
+        schema, items = dataclasses.replace(schema, categories=None, attributes=[]), dataclasses.replace(items, categories=None, attributes=None)
+    return dataclasses.replace(features, schema=schema, items=items)
+
+
 def tasteful_dataset(seed, picture=False, rows=1200, users=20):
     """Random rows in which users of even numbers click on even items: there is something to learn."""
     dataset = random_dataset(seed, rows=rows, users=users, items=30)

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from test_recipes import QUICK, UNIFIED, tasteful
+from test_recipes import QUICK, UNIFIED, only, tasteful
 
 from recbackend.data import UnfitData
 from recbackend.recipes import id as id_recipe
@@ -138,14 +138,7 @@ def test_towers_that_are_none_are_refused(features, towers):
 
 @pytest.mark.parametrize("reads", [("text",), ("image_features",), ("categories", "attributes")], ids=["text alone", "pictures alone", "side features alone"])
 def test_data_without_a_modality_trains_and_scores(features, reads):
-    schema, items = features.schema, features.items
-    if "text" not in reads:
-        schema, items = dataclasses.replace(schema, tokenizer=None), dataclasses.replace(items, text=None)
-    if "image_features" not in reads:
-        schema, items = dataclasses.replace(schema, image_features=0), dataclasses.replace(items, image_features=None)
-    if "categories" not in reads:
-        schema, items = dataclasses.replace(schema, categories=None, attributes=[]), dataclasses.replace(items, categories=None, attributes=None)
-    features = dataclasses.replace(features, schema=schema, items=items)
+    features = only(features, reads)
     model = unified.train(features, dataclasses.replace(UNIFIED, schedule=dataclasses.replace(QUICK, epochs=1)), 1)
     assert set(model.item_inputs) == set(reads)
     scores = Replay(model, features).scores(features.rows(2))

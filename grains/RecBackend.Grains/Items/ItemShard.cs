@@ -267,7 +267,7 @@ internal sealed class ItemShard(ItemSegmentStore store, ShardTurns turns, Func<I
         }
         catch (Exception error) when (error is not InconsistentStateException)
         {
-            // Nothing is lost: the sources are as they were, and the shard goes on with a longer log.
+            // Nothing is lost: the shard is as it was, and goes on with a longer log.
             _nextMerge = clock.GetUtcNow() + MergePause;
         }
         catch (Exception error)

@@ -7,8 +7,8 @@ namespace RecBackend.Grains.Items;
 /// One merge of a shard: rewrites what lives of the log, and of merged segments that are half dead or small, as few segments, and brings the stored index up to the end of that log. Goes on beside
 /// writes: what is replaced meanwhile is carried along and dead at once.
 /// <para>
-/// Contents and representations go to segments of their own, so that whoever wants representations need not read pictures. Of what was rewritten only the place is kept: memory is bounded by two
-/// segments and a page of the index, however large the shard.
+/// Contents and representations go to segments of their own, so that whoever wants representations need not read pictures. Memory is bounded by two segments, a page of the index, and of each part
+/// that was rewritten the places before and after, however large the shard.
 /// </para>
 /// </summary>
 internal sealed class ShardMerge(ItemSegmentStore store, ShardContents contents, TimeProvider clock)
@@ -36,15 +36,34 @@ internal sealed class ShardMerge(ItemSegmentStore store, ShardContents contents,
     private readonly List<long> _pages = [];
     private readonly List<long> _unlisted = [];
     private readonly HashSet<string> _touched = new(StringComparer.Ordinal);
+    private readonly List<Moved> _moved = [];
     private readonly Parts _contents = new(contents.Index.MoveContent);
     private readonly Parts _representations = new(contents.Index.MoveRepresentations);
     private long _next = store.Manifest.NextMerged;
     private long _indexEntries;
     private bool _whole;
 
-    /// <summary>Merges. What it throws leaves storage as it was, but for blobs that the next merge finds.</summary>
+    /// <summary>Merges. What it throws leaves the shard as it was, but for blobs that the next merge finds.</summary>
     /// <exception cref="InconsistentStateException">Another activation writes this shard.</exception>
     public async Task RunAsync(CancellationToken cancellation)
+    {
+        try
+        {
+            await MergeAsync(cancellation);
+        }
+        catch
+        {
+            // No manifest names what was written: the next merge deletes it, and reads everything again where it lay.
+            foreach (var (move, id, from, to) in _moved)
+            {
+                move(id, to, from);
+            }
+
+            throw;
+        }
+    }
+
+    private async Task MergeAsync(CancellationToken cancellation)
     {
         var (manifest, end, logBytes) = (store.Manifest, contents.Next, contents.LogBytes);
         contents.Header.Ledger.Forget(clock.GetUtcNow());
@@ -159,8 +178,10 @@ internal sealed class ShardMerge(ItemSegmentStore store, ShardContents contents,
         _written.Add(new(number, parts.Entries.Count, parts.Bytes));
         for (var i = 0; i < segment.Entries.Length; i++)
         {
-            parts.Move(segment.Entries[i].Id, parts.From[i], new(number, i));
-            await TouchAsync(segment.Entries[i].Id);
+            var moved = new Moved(parts.Move, segment.Entries[i].Id, parts.From[i], new(number, i));
+            moved.Move(moved.Id, moved.From, moved.To);
+            _moved.Add(moved);
+            await TouchAsync(moved.Id);
         }
 
         parts.Clear();
@@ -258,6 +279,9 @@ internal sealed class ShardMerge(ItemSegmentStore store, ShardContents contents,
             return false;
         }
     }
+
+    /// <summary>A part that was rewritten.</summary>
+    private readonly record struct Moved(Action<string, Place, Place> Move, string Id, Place From, Place To);
 
     /// <summary>Contents, or representations, that go to one segment.</summary>
     private sealed class Parts(Action<string, Place, Place> move)

@@ -136,6 +136,37 @@ public sealed class ShardMergeTests
         Assert.All(_store.Storage.Names.Where(name => name.Contains("itemmerged", StringComparison.Ordinal)), name => Assert.Contains(-long.Parse(name[(name.LastIndexOf('-') + 1)..], CultureInfo.InvariantCulture), known));
     });
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(4)]
+    public Task Shard_goes_on_after_a_merge_that_failed_at(int write) => GrainTurns.RunAsync(async () =>
+    {
+        var (merged, shard) = (0, await _store.OpenAsync());
+        _store.Storage.Fault = name => !name.Contains("itemlog", StringComparison.Ordinal) && ++merged == write ? WriteFault.Before : WriteFault.None;
+        await WriteAsync(shard, count: 100, bytes: 100);
+        Assert.True(merged >= write);
+
+        // What the failed merge wrote is deleted by then, and what it had read is merged.
+        for (var i = 0; i < 300; i++)
+        {
+            _store.Clock.Advance(TimeSpan.FromMinutes(1));
+            await shard.UpsertAsync([ShardStore.Upsert("last", "x")]);
+            await shard.Merging;
+        }
+
+        Assert.Null(shard.Failure);
+        Assert.DoesNotContain("items-itemlog/1-1", _store.Storage.Names);
+        foreach (var reader in new[] { shard, await _store.OpenAsync(cacheBytes: 1) })
+        {
+            for (var i = 0; i < 100; i++)
+            {
+                Assert.Equal(100, (await reader.ReadAsync($"i{i}"))!.Record.Content.Image!.Length);
+            }
+        }
+    });
+
     [Fact]
     public Task Shards_of_a_silo_are_merged_a_few_at_once() => GrainTurns.RunAsync(async () =>
     {

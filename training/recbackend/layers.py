@@ -197,7 +197,7 @@ class RankingShape:
     cross_layers: int = 2
     cross_rank: int = 16
     dropout: float = 0.2
-    pace: bool = False
+    pace: bool = True
     """Whether the user encoder reads the `Pace` of a history."""
 
 

@@ -21,7 +21,7 @@ from recbackend.train import Schedule, requests
 SHAPE = RankingShape(head_width=8, user_hidden=16, user_width=8, hidden=(24, 8), cross_rank=4)
 ONCE = Schedule(epochs=1, batch=16, learning_rate=1e-2)
 SMALL = {"item_id": 8, "user_id": 8, "category_width": 4, "attribute_width": 4, "shape": SHAPE, "history": 10, "schedule": ONCE}
-PPM = ppm.Config(**SMALL | {"shape": dataclasses.replace(SHAPE, pace=True)}, text=8, image=8, representation=8, text_length=16, text_schedule=ONCE, image_schedule=ONCE, user_schedule=ONCE)
+PPM = ppm.Config(**SMALL, text=8, image=8, representation=8, text_length=16, text_schedule=ONCE, image_schedule=ONCE, user_schedule=ONCE)
 SRP4CTR = srp4ctr.Config(**SMALL | {"schedule": dataclasses.replace(ONCE, epochs=10)}, width=8, queries=2, stride=5, pretraining=ONCE)
 MIM = mim.Config(**SMALL, text=8, fused_text=4, fused_image=4, content=8, tiers=3, text_length=16, pretraining=ONCE, sft=ONCE)
 CTRL = ctrl.Config(**SMALL, text_width=8, text_layers=1, sentence=48, aligned=16, text_length=16, words=ONCE, alignment=ONCE)

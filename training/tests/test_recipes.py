@@ -12,6 +12,7 @@ from recbackend import metrics
 from recbackend.encoders import TextEncoder
 from recbackend.features import FeatureOptions, build, compute
 from recbackend.layers import Dropout, HistoryProjection, IdTable, Pace, RankingShape, SequenceEncoder, Standardize, TargetAttention
+from recbackend.__main__ import recipe_module, recipe_names
 from recbackend.recipes import id as id_recipe
 from recbackend.recipes import ctrl, mim, ppm, srp4ctr, unified
 from recbackend.replay import Replay
@@ -40,9 +41,9 @@ CTRL = ctrl.Config(
 UNIFIED = unified.Config(
     item_id=8, user_id=8, category_width=4, attribute_width=4, shape=SHAPE, history=10, text_length=16, mim=MIM, ppm=PPM, srp4ctr=SRP4CTR, ctrl=CTRL, schedule=QUICK,
 )
-ID_WITH_PACE = dataclasses.replace(ID, shape=dataclasses.replace(SHAPE, pace=True))
+ID_WITHOUT_PACE = dataclasses.replace(ID, shape=dataclasses.replace(SHAPE, pace=False))
 RECIPES = {
-    "id": (id_recipe, ID), "id with pace": (id_recipe, ID_WITH_PACE), "ppm": (ppm, PPM), "srp4ctr": (srp4ctr, SRP4CTR), "mim": (mim, MIM), "ctrl": (ctrl, CTRL),
+    "id": (id_recipe, ID), "id without pace": (id_recipe, ID_WITHOUT_PACE), "ppm": (ppm, PPM), "srp4ctr": (srp4ctr, SRP4CTR), "mim": (mim, MIM), "ctrl": (ctrl, CTRL),
     "unified": (unified, UNIFIED),
 }  # fmt: skip
 
@@ -298,11 +299,10 @@ def test_padding_of_a_history_changes_no_score(trained_parts, features):
 @pytest.fixture(params=["id", "ppm"])
 def trained_parts(request, features):
     """A model with random weights everywhere, in eval mode, and a batch of histories of many lengths."""
-    shape = dataclasses.replace(SHAPE, pace=True)
     if request.param == "id":
-        model = id_recipe.build(features, dataclasses.replace(ID, shape=shape), 4)
+        model = id_recipe.build(features, ID, 4)
     else:
-        model = ppm.model_on(ppm.pretrain_items(features, PPM, 1, None), features, dataclasses.replace(PPM, shape=shape), 4, ids=True)
+        model = ppm.model_on(ppm.pretrain_items(features, PPM, 1, None), features, PPM, 4, ids=True)
     torch.manual_seed(4)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -323,6 +323,31 @@ def test_pace_says_how_long_ago_the_newest_and_all_events_were():
     torch.testing.assert_close(found[0], torch.cat([expected, expected]))
     assert found[1, 0] == 1 and abs(float(found[1, 13]) - 0.2) < 1e-6 and abs(float(found[1, 13 + 5]) - 0.8) < 1e-6
     assert torch.equal(found[2], torch.zeros(26))
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_recipes_read_the_pace_and_learn_clicks_for_the_same_number_of_epochs(name):
+    baseline, config = id_recipe.Config(), recipe_module(name).Config()
+    assert config.shape.pace and config.shape == baseline.shape
+    assert dataclasses.replace(config.schedule, batch=1) == dataclasses.replace(baseline.schedule, batch=1)
+
+
+def test_score_does_not_know_when_the_row_is():
+    """The pace is of intervals between clicks of the past; how long they are past, which is of the scored row's own time, it must not say."""
+    dataset = tasteful_dataset(3)
+    options = FeatureOptions(history=10, text=False, images=False, image_features=False, statistics=False, time_context=False)
+    features = build(dataset, options)
+    model = id_recipe.train(features, dataclasses.replace(ID, schedule=dataclasses.replace(QUICK, epochs=1)), 1)
+    row = int(features.rows(2)[100])
+    before = Replay(model, features).scores(np.array([row]))
+    assert features.history(np.array([row])).mask.sum() > 1
+    later = dataset.timestamp.copy()
+    later[row:] += 1e6
+    moved = compute(dataclasses.replace(dataset, timestamp=later), features.schema)
+    np.testing.assert_array_equal(Replay(model, moved).scores(np.array([row])), before)
+    # How far apart the clicks before it are, it does say.
+    faster = compute(dataclasses.replace(dataset, timestamp=dataset.timestamp / 1e4), features.schema)
+    assert abs(Replay(model, faster).scores(np.array([row])) - before) > 1e-6
 
 
 @pytest.mark.parametrize("pace", [False, True])

@@ -6,7 +6,7 @@ the item's categorical side features. The representation of an item is the embed
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ READS = ("categories", "attributes")
 @dataclass(frozen=True)
 class Config(ClickConfig):
     request: int = 4
-    schedule: Schedule = Schedule(epochs=6, batch=512, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=0.5)
+    schedule: Schedule = replace(ClickConfig.schedule, batch=512)
 
 
 class ItemEncoder(nn.Module):

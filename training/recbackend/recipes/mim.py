@@ -14,7 +14,7 @@ as SimTier does (arXiv 2407.19467), since weighted means forget it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -53,7 +53,6 @@ class Config(ClickConfig):
     text_vocabulary: int = 6000
     pretraining: Schedule = Schedule(epochs=10, batch=256, least_steps=10, learning_rate=1e-3)
     sft: Schedule = Schedule(epochs=2, batch=512, least_steps=100, learning_rate=2e-3, final_learning_rate=0.05, average=0.2)
-    schedule: Schedule = replace(ClickConfig.schedule, epochs=4)
 
 
 # Stage 1

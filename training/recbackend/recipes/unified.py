@@ -60,7 +60,6 @@ class Config(ClickConfig):
     mim: mim.Config = mim.Config()
     ppm: ppm.Config = ppm.Config()
     srp4ctr: srp4ctr.Config = srp4ctr.Config()
-    schedule: Schedule = replace(ClickConfig.schedule, epochs=5)
 
 
 # The joined model

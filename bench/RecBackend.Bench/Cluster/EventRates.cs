@@ -74,6 +74,7 @@ internal sealed class EventRates(ClusterRun run, LocalSilos silos, HostProcess g
         Add("raw_least_per_second", "in the slowest of their turns", raw.Least, "");
         Add("raw_most_per_second", "in the fastest", raw.Most, "");
         Add("raw_p50_ms", "a raw write, p50", raw.Percentile(0.5), "ms");
+        Add("raw_p99_ms", "a raw write, p99", raw.Percentile(0.99), "ms");
         AddRate("fresh", $"single events a second, {Callers} callers at the silos, each event of a new user", fresh, raw);
         AddRate("warm", $"single events a second, of {Callers * (WarmUsers / Callers):N0} users in memory", warm, raw);
         Add("raw_azurite_cores", "cores that Azurite used for raw writes", forRaw / turns, "");
@@ -81,7 +82,7 @@ internal sealed class EventRates(ClusterRun run, LocalSilos silos, HostProcess g
         Add("warm_silo_cores", "cores that the silos used for them", ofSilos / turns, "");
         Add("segments_per_second", "writes of item segments a second beside them, for the counts", counts / turns.TotalSeconds, "");
         AddRate("gateway", "the same events through the gateway", behind, raw);
-        AddRate("batch", $"events a second in batches of {BatchEvents:N0} across {BatchUsers} users, {BatchWriters} writers, through the gateway", batches, raw);
+        AddRate("batch", $"events a second in batches of {BatchEvents:N0} across {BatchUsers} users in memory, {BatchWriters} writers, through the gateway", batches, raw);
         Add("user_bytes", "bytes in blobs of a user with one event", bytesOfFresh, "B");
         await AddBytesOfUserAsync(cancellation);
     }
@@ -142,7 +143,7 @@ internal sealed class EventRates(ClusterRun run, LocalSilos silos, HostProcess g
             writer =>
             {
                 var random = new Random(writer);
-                return new Stream(name, writer, run.KnownItems, _ => string.Create(CultureInfo.InvariantCulture, $"{name}-{writer}-{random.Next(BatchUsers)}")).Next;
+                return new Stream(name, writer, run.KnownItems, _ => string.Create(CultureInfo.InvariantCulture, $"batch-{writer}-{random.Next(BatchUsers)}")).Next;
             },
             cancellation);
     }

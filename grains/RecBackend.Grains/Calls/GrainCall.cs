@@ -12,6 +12,9 @@ internal static class GrainCall
     /// <summary>For calls that wait until all shards of the items are loaded, as a start of the cluster does: many of them stand in line for it.</summary>
     public static readonly TimeSpan WhileLoading = TimeSpan.FromMinutes(2);
 
+    /// <summary>How long a call that writes waits for its answer, as <see cref="ResponseTimeoutAttribute"/> takes it: a storage may pause for seconds. If its silo dies, it ends sooner.</summary>
+    public const string WriteTime = "00:00:10";
+
     private static readonly TimeSpan FirstWait = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan LongestWait = TimeSpan.FromMilliseconds(500);
 

@@ -25,6 +25,9 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
 
     /// <summary>What a message may still be on its way.</summary>
     private static readonly TimeSpan InFlight = TimeSpan.FromMilliseconds(200);
+
+    /// <summary>A shard that takes longer is looked at the next time: the others' changes do not wait for it.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
     private const int Page = 256;
 
     private readonly SemaphoreSlim _turn = new(1);
@@ -35,15 +38,19 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
     public int Lag { get; private set; }
 
     /// <summary>Compares and repairs once.</summary>
+    /// <param name="cancellation">Gives up.</param>
+    /// <param name="patience">How long the answer of a shard is waited for; null = as long as calls are tried again.</param>
     /// <returns>Items that a catalogue was behind with.</returns>
     /// <exception cref="StorageException">A shard cannot be read; what others have changed is repaired.</exception>
-    public async Task<int> RunAsync(CancellationToken cancellation)
+    /// <exception cref="TimeoutException">As before, of a shard that did not answer in time.</exception>
+    public async Task<int> RunAsync(CancellationToken cancellation, TimeSpan? patience = null)
     {
         await _turn.WaitAsync(cancellation);
         try
         {
             // The shards first: what the catalogues have then is at least as new, or behind.
-            var asked = Enumerable.Range(0, shards.Count).Select(shard => GrainCall.TryAgainAsync(() => shards[shard].CompareAsync(_asked[shard]), cancellation)).ToArray();
+            var asked = Enumerable.Range(0, shards.Count).Select(shard => GrainCall.TryAgainAsync(() => shards[shard].CompareAsync(_asked[shard]), cancellation)
+                .WaitAsync(patience ?? Timeout.InfiniteTimeSpan, cancellation)).ToArray();
             await ((Task)Task.WhenAll(asked)).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             var states = Array.ConvertAll(asked, one => one.IsCompletedSuccessfully ? one.Result : null);
             var catalogs = models.FilledCatalogs;
@@ -84,7 +91,7 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
             {
                 // Not all silos at once.
                 await Task.Delay(Every * (0.75 + (0.5 * Random.Shared.NextDouble())), stoppingToken);
-                if (models.Status.Ready && await RunAsync(stoppingToken) is var repaired and > 0)
+                if (models.Status.Ready && await RunAsync(stoppingToken, Patience) is var repaired and > 0)
                 {
                     log.LogInformation("{Count} items of the catalogue were behind and are repaired", repaired);
                 }

@@ -21,8 +21,8 @@ internal sealed class ItemCounter : IAsyncDisposable
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(1);
     private static readonly TimeSpan LongestRetry = TimeSpan.FromSeconds(5);
 
-    /// <summary>Batches that wait for an item shard that does not answer; beyond them events of its items are refused.</summary>
-    private const int MostWaiting = 30;
+    /// <summary>How long a batch waits for an item shard that does not answer; from then on events of its items are refused.</summary>
+    private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(30);
 
     private readonly ItemShards _shards;
     private readonly IRoster _roster;
@@ -66,7 +66,7 @@ internal sealed class ItemCounter : IAsyncDisposable
                 Close();
             }
 
-            if (_closed.Count > MostWaiting || Array.Exists(counts, count => LaneOf(count.Item).Waiting.Count > MostWaiting))
+            if (IsLate(_closed) || Array.Exists(counts, count => IsLate(LaneOf(count.Item).Waiting)))
             {
                 throw new StorageException(StorageException.Overloaded, "Counts of many seconds wait for the items' storage already; try again later.");
             }
@@ -170,6 +170,8 @@ internal sealed class ItemCounter : IAsyncDisposable
     private IEnumerable<Batch> Unsent => _sending.Concat(_closed);
 
     private Lane LaneOf(string item) => _lanes[_shards.Of(item)];
+
+    private bool IsLate(Queue<Batch> waiting) => waiting.TryPeek(out var oldest) && _clock.GetElapsedTime(oldest.Opened) > LongestWait;
 
     private static StorageException Ended() => new(StorageException.Unavailable, "This silo stops and sends no counts any more. Nothing is lost; it is safe to send the call again.");
 

@@ -138,7 +138,7 @@ public static class ClusterEngine
             membership.NumMissedTableIAmAliveLimit = 3;
         })
 
-        // Longer than any call of this project takes, shorter than callers wait; a call to a silo that just died is tried again after it.
+        // Longer than any reading call of this project takes, shorter than callers wait. Calls that write say how long they wait.
         .Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = TimeSpan.FromSeconds(3))
 
         // A shard that is cut off while it loads begins anew. Hundreds of them wait for their turn where a large silo has died, and those of version 0.1 read all their content.

@@ -1,4 +1,5 @@
 using Orleans.Concurrency;
+using RecBackend.Grains.Calls;
 using RecBackend.Grains.Counting;
 
 namespace RecBackend.Grains.Items;
@@ -24,29 +25,29 @@ public interface IItemShardGrain : IGrainWithIntegerKey
     Task<bool[]> ExistAsync(string[] ids);
 
     /// <summary>Inserts or replaces contents; gives the items' new versions.</summary>
-    [Alias("Upsert")]
+    [Alias("Upsert"), ResponseTimeout(GrainCall.WriteTime)]
     Task<long[]> UpsertAsync(Immutable<UpsertMessage[]> upserts);
 
     /// <summary>Sets representations; gives for each whether it was applied.</summary>
-    [Alias("SetRepresentations")]
+    [Alias("SetRepresentations"), ResponseTimeout(GrainCall.WriteTime)]
     Task<bool[]> SetRepresentationsAsync(Immutable<RepresentationMessage[]> updates);
 
     /// <summary>Deletes items; gives for each whether there was one.</summary>
-    [Alias("Delete")]
+    [Alias("Delete"), ResponseTimeout(GrainCall.WriteTime)]
     Task<bool[]> DeleteAsync(string[] ids);
 
     /// <summary>Drops the representations of bundles that are not named.</summary>
-    [Alias("Trim")]
+    [Alias("Trim"), ResponseTimeout(GrainCall.WriteTime)]
     Task TrimAsync(string[] keep);
 
     /// <summary>Adds counts, once for each batch.</summary>
     /// <returns>False if the counts must come alone, user by user: <see cref="CountLedger"/>.</returns>
-    [Alias("Count")]
+    [Alias("Count"), ResponseTimeout(GrainCall.WriteTime)]
     Task<bool> CountAsync(CountBatch batch, Immutable<ItemCount[]> counts, string[] leftOut);
 
     /// <summary>Adds one user's part of a batch, unless it was counted with the batch or alone.</summary>
     /// <returns>Whether it was added.</returns>
-    [Alias("CountAlone")]
+    [Alias("CountAlone"), ResponseTimeout(GrainCall.WriteTime)]
     Task<bool> CountAloneAsync(UserOfBatch part, Immutable<ItemCount[]> counts);
 
     /// <summary>The IDs of all items, some parts of the hash space at a time: an item is in one part for ever, whatever is written meanwhile.</summary>

@@ -1,4 +1,5 @@
 using Orleans.Concurrency;
+using RecBackend.Grains.Calls;
 
 namespace RecBackend.Grains.Users;
 
@@ -11,15 +12,15 @@ public interface IUserGrain : IGrainWithStringKey
     Task<UserReading> ReadAsync();
 
     /// <summary>Applies events of this user, stored with one write; gives what became of each, in order.</summary>
-    [Alias("Append")]
+    [Alias("Append"), ResponseTimeout(GrainCall.WriteTime)]
     Task<UserEventOutcome[]> AppendAsync(UserEvent[] events);
 
     /// <summary>Replaces the attributes.</summary>
-    [Alias("SetAttributes")]
+    [Alias("SetAttributes"), ResponseTimeout(GrainCall.WriteTime)]
     Task SetAttributesAsync(Dictionary<string, string> attributes);
 
     /// <summary>Forgets the user, in storage too; false if nothing was known.</summary>
-    [Alias("Erase")]
+    [Alias("Erase"), ResponseTimeout(GrainCall.WriteTime)]
     Task<bool> EraseAsync();
 
     /// <summary>Stores that counts which were pending have reached their items.</summary>

@@ -21,7 +21,7 @@ internal sealed class UserGrain(
     private List<PendingCount> _inherited = [];
     private Task _recovery = Task.CompletedTask;
 
-    /// <summary>How long an erasure waits for the items; a call waits three seconds for its answer.</summary>
+    /// <summary>How long an erasure waits for the items: well within the time of its call.</summary>
     private static readonly TimeSpan EraseLimit = TimeSpan.FromSeconds(2.5);
 
     private string Id => EntityKey.Id(this.GetPrimaryKeyString());

@@ -32,10 +32,7 @@ internal sealed class ClusterStores : IAsyncDisposable
         try
         {
             await stores.StartAsync("redis", redis, stores._redisPort, state, (port, folder) => ["--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", folder], cancellation);
-            await stores.StartAsync(
-                "azurite", azurite, stores.BlobPort, state,
-                (port, folder) => ["--silent", "--skipApiVersionCheck", "--disableTelemetry", "--blobHost", "127.0.0.1", "--blobPort", port, "--location", folder],
-                cancellation);
+            await stores.StartAsync("azurite", azurite, stores.BlobPort, state, AzuriteAccount.Arguments, cancellation);
             return stores;
         }
         catch

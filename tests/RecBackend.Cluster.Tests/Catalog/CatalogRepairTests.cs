@@ -136,6 +136,29 @@ public sealed class CatalogRepairTests(Backing backing)
     }
 
     [Fact]
+    public async Task Shard_that_does_not_answer_keeps_nothing_from_the_items_of_the_others()
+    {
+        await using var cluster = await TestCluster.StartAsync(backing, $"t{Guid.NewGuid():n}", silos: 1, new ManualClock());
+        var (items, shards) = (cluster.PortsOf(0).Items, cluster.Silos[0].GetRequiredService<ItemShards>());
+        var (silent, answer) = (shards.Of("i0"), new TaskCompletionSource<ShardState>());
+        var asked = new ItemShards(
+            Fake.Grains((_, key) => Fake.Of<IItemShardGrain>((method, arguments) =>
+                method.Name == nameof(IItemShardGrain.CompareAsync) && ItemShards.Parse((long)key).Shard == silent && !answer.Task.IsCompleted
+                    ? answer.Task
+                    : method.Invoke(shards[ItemShards.Parse((long)key).Shard], arguments))),
+            shards.Count);
+        await using var replica = await Replica.StartAsync(items, asked);
+        await items.UpsertAsync([.. Enumerable.Range(0, 100).Select(i => new ItemUpsert($"i{i}", new ItemContent(), null))], default);
+        var answering = Enumerable.Range(0, 100).Count(i => shards.Of($"i{i}") != silent);
+        await Assert.ThrowsAsync<TimeoutException>(() => replica.Repair.RunAsync(default, TimeSpan.FromSeconds(1)));
+        Assert.Equal(answering, replica.Models.Status.Items);
+
+        answer.SetCanceled();
+        Assert.Equal(100 - answering, await replica.Repair.RunAsync(default, TimeSpan.FromMinutes(1)));
+        Assert.Equal(100, replica.Models.Status.Items);
+    }
+
+    [Fact]
     public async Task Write_is_in_the_catalogue_of_every_silo_when_its_call_returns()
     {
         await using var cluster = await TestCluster.StartAsync(backing, $"t{Guid.NewGuid():n}", silos: 3, new ManualClock());

@@ -3,6 +3,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Orleans.Concurrency;
 using RecBackend.Cluster.Tests.Hosting;
 using RecBackend.Core.Storage;
+using RecBackend.Core.Tests;
 using RecBackend.Grains.Counting;
 using RecBackend.Grains.Hosting;
 using RecBackend.Grains.Items;
@@ -142,6 +143,26 @@ public sealed class ItemCounterTests : IAsyncLifetime
         Assert.All(batches, batch => Assert.True(_counter.IsCounted(batch, Item(0))));
         Assert.Equal(batches.Count, (await _shards[0].TakeAsync(batches.Count)).Select(one => one.Batch).Distinct().Count());
         Count("u", version, Item(0));
+    }
+
+    [Fact]
+    public async Task Stuck_shard_refuses_by_the_time_that_counts_wait_and_not_by_their_batches()
+    {
+        var held = _shards[0].Hold();
+        var flushes = new List<Task>();
+        for (var version = 1; version <= 100; version++)
+        {
+            Count("u", version, Item(0));
+            flushes.Add(_counter.FlushAsync());
+        }
+
+        _time.Advance(TimeSpan.FromSeconds(30));
+        Count("u", 101, Item(0));
+        _time.Advance(TimeSpan.FromSeconds(1));
+        Assert.Throws<StorageException>(() => Count("u", 102, Item(0)));
+        held.SetResult();
+        await Task.WhenAll(flushes);
+        Count("u", 102, Item(0));
     }
 
     [Fact]

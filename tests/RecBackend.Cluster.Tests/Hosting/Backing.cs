@@ -21,8 +21,7 @@ public sealed class Backing : IAsyncLifetime
     {
         var (redis, azurite) = (Find(ClusterPrograms.Redis), Find(ClusterPrograms.Azurite));
         _redis = await LoopbackServer.StartAsync(redis, (folder, port) => ["--port", $"{port}", "--bind", "127.0.0.1", "--save", "", "--dir", folder]);
-        _azurite = await LoopbackServer.StartAsync(azurite, (folder, port) =>
-            ["--silent", "--skipApiVersionCheck", "--disableTelemetry", "--blobHost", "127.0.0.1", "--blobPort", $"{port}", "--location", folder]);
+        _azurite = await LoopbackServer.StartAsync(azurite, (folder, port) => AzuriteAccount.Arguments($"{port}", folder));
     }
 
     /// <summary>Does not stop before <paramref name="ending"/> has ended, which needs Redis and Azurite.</summary>

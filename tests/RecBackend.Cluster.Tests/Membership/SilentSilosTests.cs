@@ -5,6 +5,7 @@ using Microsoft.Extensions.Options;
 using Orleans.Configuration;
 using RecBackend.Cli.Up;
 using RecBackend.Cluster.Tests.Hosting;
+using RecBackend.Core.Tests;
 using RecBackend.Grains.Membership;
 
 namespace RecBackend.Cluster.Tests.Membership;

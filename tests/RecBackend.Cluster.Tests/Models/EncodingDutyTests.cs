@@ -1,5 +1,6 @@
 using System.Net;
 using RecBackend.Cluster.Tests.Hosting;
+using RecBackend.Core.Tests;
 using RecBackend.Grains.Models;
 
 namespace RecBackend.Cluster.Tests.Models;

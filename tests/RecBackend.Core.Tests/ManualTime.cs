@@ -1,4 +1,4 @@
-namespace RecBackend.Cluster.Tests.Hosting;
+namespace RecBackend.Core.Tests;
 
 /// <summary>Time that stands still until it is told to pass, timers and timestamps included.</summary>
 internal sealed class ManualTime : TimeProvider

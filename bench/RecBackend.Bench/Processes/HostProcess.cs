@@ -9,7 +9,7 @@ namespace RecBackend.Bench.Processes;
 /// <summary>A server, silo or gateway that this run started on a loopback port and stops again.</summary>
 internal sealed class HostProcess : IAsyncDisposable
 {
-    private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(3);
+    private static readonly TimeSpan StartLimit = TimeSpan.FromMinutes(10);
     private static readonly TimeSpan PollInterval = TimeSpan.FromMilliseconds(50);
 
     private readonly ChildProcess _process;

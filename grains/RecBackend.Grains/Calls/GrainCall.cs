@@ -9,8 +9,11 @@ internal static class GrainCall
     /// <summary>For so long it is tried again: well above the time in which a silo that died is given up and what it held is elsewhere.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
-    /// <summary>For calls that wait until all shards of the items are loaded, as a start of the cluster does: many of them stand in line for it.</summary>
-    public static readonly TimeSpan WhileLoading = TimeSpan.FromMinutes(2);
+    /// <summary>
+    /// For calls that wait until all shards of the items are loaded, as a start of the cluster does: many of them stand in line for it, and a start that gave up would only begin anew. A million items
+    /// in ten thousand blobs of a storage that takes a hundred reads a second need minutes.
+    /// </summary>
+    public static readonly TimeSpan WhileLoading = TimeSpan.FromMinutes(10);
 
     /// <summary>How long a call that writes waits for its answer, as <see cref="ResponseTimeoutAttribute"/> takes it: a storage may pause for seconds. If its silo dies, it ends sooner.</summary>
     public const string WriteTime = "00:00:10";

@@ -11,6 +11,7 @@ using RecBackend.Core.Jobs;
 using RecBackend.Core.Models;
 using RecBackend.Core.Ranking;
 using RecBackend.Core.Users;
+using RecBackend.Grains.Calls;
 using RecBackend.Grains.Catalog;
 using RecBackend.Grains.Counting;
 using RecBackend.Grains.Items;
@@ -142,7 +143,7 @@ public static class ClusterEngine
         .Configure<SiloMessagingOptions>(messaging => messaging.ResponseTimeout = TimeSpan.FromSeconds(3))
 
         // A shard that is cut off while it loads begins anew. Hundreds of them wait for their turn where a large silo has died, and those of version 0.1 read all their content.
-        .Configure<GrainCollectionOptions>(activations => activations.ActivationTimeout = TimeSpan.FromMinutes(2));
+        .Configure<GrainCollectionOptions>(activations => activations.ActivationTimeout = GrainCall.WhileLoading);
 
     private sealed class CounterLifecycle(ItemCounter counter, RosterBook book) : ILifecycleParticipant<ISiloLifecycle>
     {

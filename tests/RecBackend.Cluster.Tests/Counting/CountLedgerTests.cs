@@ -1,4 +1,3 @@
-using RecBackend.Cluster.Tests.Hosting;
 using RecBackend.Core.Tests;
 using RecBackend.Grains.Counting;
 using RecBackend.Grains.Storage;

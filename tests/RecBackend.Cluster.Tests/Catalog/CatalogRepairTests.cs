@@ -150,7 +150,7 @@ public sealed class CatalogRepairTests(Backing backing)
         await using var replica = await Replica.StartAsync(items, asked);
         await items.UpsertAsync([.. Enumerable.Range(0, 100).Select(i => new ItemUpsert($"i{i}", new ItemContent(), null))], default);
         var answering = Enumerable.Range(0, 100).Count(i => shards.Of($"i{i}") != silent);
-        await Assert.ThrowsAsync<TimeoutException>(() => replica.Repair.RunAsync(default, TimeSpan.FromSeconds(1)));
+        await Assert.ThrowsAsync<TimeoutException>(() => replica.Repair.RunAsync(default, TimeSpan.FromSeconds(5)));
         Assert.Equal(answering, replica.Models.Status.Items);
 
         answer.SetCanceled();

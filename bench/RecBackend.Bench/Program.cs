@@ -1,6 +1,7 @@
 using System.CommandLine;
 using RecBackend.Bench.Cluster;
 using RecBackend.Bench.Ingest;
+using RecBackend.Bench.Load;
 using RecBackend.Bench.Micro;
 using RecBackend.Bench.Rank;
 using RecBackend.Cli;
@@ -8,6 +9,8 @@ using RecBackend.Cli;
 var root = new RootCommand("Measures RecBackend on this machine.")
 {
     RankCommand.Create(),
+    LoadCommand.Create(),
+    GenerateCommand.Create(),
     IngestCommand.Create(),
     ClusterCommand.Create(),
     MicroCommand.Create(),

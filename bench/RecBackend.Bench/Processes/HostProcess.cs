@@ -14,16 +14,20 @@ internal sealed class HostProcess : IAsyncDisposable
 
     private readonly ChildProcess _process;
 
-    private HostProcess(ChildProcess process, IPEndPoint endpoint)
+    private HostProcess(ChildProcess process, IPEndPoint endpoint, IPEndPoint? http2)
     {
         _process = process;
         Endpoint = endpoint;
+        Http2Endpoint = http2;
     }
 
     /// <summary>Where it listens.</summary>
     public IPEndPoint Endpoint { get; }
 
-    /// <summary>The same as a base URL.</summary>
+    /// <summary>Where it listens for HTTP/2 alone, if it was asked to: without TLS one endpoint cannot speak both versions.</summary>
+    public IPEndPoint? Http2Endpoint { get; }
+
+    /// <summary><see cref="Endpoint"/> as a base URL.</summary>
     public Uri Address => new($"http://{Endpoint}/");
 
     /// <summary>Its number.</summary>
@@ -41,11 +45,12 @@ internal sealed class HostProcess : IAsyncDisposable
     /// <param name="arguments">Its command line, without the address.</param>
     /// <param name="cancellation">Stops waiting, and the process.</param>
     /// <param name="environment">Variables that it sees beside those of this process.</param>
+    /// <param name="http2">Whether it listens on a second port for HTTP/2.</param>
     /// <exception cref="CommandException">It ended, or was not ready in time.</exception>
     public static async Task<HostProcess> StartAsync(
-        string name, string assembly, IEnumerable<string> arguments, CancellationToken cancellation, IReadOnlyDictionary<string, string>? environment = null)
+        string name, string assembly, IEnumerable<string> arguments, CancellationToken cancellation, IReadOnlyDictionary<string, string>? environment = null, bool http2 = false)
     {
-        var host = Start(name, assembly, FreeEndpoint(), arguments, environment);
+        var host = Start(name, assembly, FreeEndpoint(), arguments, environment, http2: http2 ? FreeEndpoint() : null);
         try
         {
             await host.UntilReadyAsync(cancellation);
@@ -60,8 +65,14 @@ internal sealed class HostProcess : IAsyncDisposable
 
     /// <summary>Starts a program and does not wait.</summary>
     public static HostProcess Start(
-        string name, string assembly, IPEndPoint endpoint, IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null, string? logFile = null) =>
-        new(ChildProcess.Start(name, assembly, ["--urls", $"http://{endpoint}", .. arguments], logFile, environment), endpoint);
+        string name,
+        string assembly,
+        IPEndPoint endpoint,
+        IEnumerable<string> arguments,
+        IReadOnlyDictionary<string, string>? environment = null,
+        string? logFile = null,
+        IPEndPoint? http2 = null) =>
+        new(ChildProcess.Start(name, assembly, [.. Listening(endpoint, http2), .. arguments], logFile, environment), endpoint, http2);
 
     /// <summary>Waits until it is ready to do what it is for.</summary>
     /// <exception cref="CommandException">It ended, or was not ready in time.</exception>
@@ -89,6 +100,10 @@ internal sealed class HostProcess : IAsyncDisposable
     }
 
     public ValueTask DisposeAsync() => _process.DisposeAsync();
+
+    private static string[] Listening(IPEndPoint endpoint, IPEndPoint? http2) => http2 is null
+        ? ["--urls", $"http://{endpoint}"]
+        : ["--Kestrel:Endpoints:Http1:Url", $"http://{endpoint}", "--Kestrel:Endpoints:Http2:Url", $"http://{http2}", "--Kestrel:Endpoints:Http2:Protocols", "Http2"];
 
     private long Status(string line)
     {

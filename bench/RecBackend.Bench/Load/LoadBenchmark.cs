@@ -1,0 +1,110 @@
+using System.Globalization;
+using System.Net;
+using System.Text.Json;
+using RecBackend.Bench.DataSets;
+using RecBackend.Bench.Engines;
+using RecBackend.Bench.Measuring;
+using RecBackend.Bench.Processes;
+using RecBackend.Cli.Up;
+
+namespace RecBackend.Bench.Load;
+
+/// <summary>Starts server and, for each rate, a generator; each is a process of its own.</summary>
+internal sealed class LoadBenchmark(LoadOptions options)
+{
+    /// <summary>The part of the offered rankings that the model must answer for the rate to be held.</summary>
+    public const double HeldPart = 0.98;
+
+    // A search to the percent would take longer than the machine stays the same.
+    private const double SearchPrecision = 1.05;
+    private const double FirstRate = 50;
+
+    // Collections of a small heap on one thread: those of the server's kind would take a processor from the server under test.
+    private static readonly Dictionary<string, string> GeneratorEnvironment = new() { ["DOTNET_gcServer"] = "0", ["DOTNET_gcConcurrent"] = "0" };
+
+    private static readonly TimeSpan GeneratorStart = TimeSpan.FromSeconds(60);
+
+    public async Task<int> RunAsync(bool json, CancellationToken cancellation)
+    {
+        var data = DataSet.Read(options.Data).WithAtLeast(options.Candidates);
+        using var folder = new ScratchFolder(Path.GetTempPath());
+        var prepared = await PreparedState.CreateAsync(Path.Combine(folder.Path, "prepared"), options.Bundle, data, cancellation);
+        await using var server = await Stack.StartServerAsync(prepared.CopyTo(Path.Combine(folder.Path, "server")), cancellation, http2: true);
+        await using var gateway = options.Gateway ? await Stack.StartGatewayAsync([server.Endpoint], http2: true, cancellation) : null;
+        var front = gateway ?? server;
+        var target = options.Http == HttpVersion.Version20 ? new Uri($"http://{front.Http2Endpoint}/") : front.Address;
+
+        RunFacts.Print(Console.Out, null);
+        Console.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"load     {options.Candidates} candidates of {data.Items.Count:N0} items, limit {(options.Limit == 0 ? "none" : options.Limit)}, HTTP/{options.Http}{(options.Gateway ? " through the gateway" : "")}, Poisson arrivals, at most {options.InFlight:N0} in flight, given up after {options.Patience.TotalMilliseconds:N0} ms, seed {options.Seed}, {options.WarmUp.TotalSeconds:F0} s to warm up at each rate"));
+
+        double? saturation = null;
+        if (options.Rates.Length == 0)
+        {
+            saturation = await new SaturationSearch(FirstRate, SearchPrecision).FindAsync(async rate => Held(await MeasureAsync(rate, options.Probe), options.HeldP99));
+            ProgressLines.Say(string.Create(CultureInfo.InvariantCulture, $"saturation {saturation:F0}/s"));
+        }
+
+        var points = new List<LoadPoint>();
+        foreach (var rate in options.Rates.Length > 0 ? options.Rates : [.. options.Shares.Select(share => share * saturation!.Value)])
+        {
+            points.Add(await MeasureAsync(rate, TimeSpan.FromSeconds(Math.Max(options.Measured.TotalSeconds, options.Requests / rate))));
+        }
+
+        var report = new LoadReport(options, saturation, points);
+        report.PrintTables(Console.Out);
+        Directory.CreateDirectory(Path.GetDirectoryName(options.Plot)!);
+        await File.WriteAllTextAsync(options.Plot, report.ToSvg(), cancellation);
+        Console.WriteLine($"\nplot: {options.Plot}");
+        if (json)
+        {
+            Console.WriteLine(report.ToJson());
+        }
+
+        return 0;
+
+        async Task<LoadPoint> MeasureAsync(double rate, TimeSpan measured)
+        {
+            var plan = new LoadPlan
+            {
+                Target = target,
+                Server = server.Address,
+                Http = options.Http,
+                Rate = rate,
+                WarmUp = options.WarmUp,
+                Measured = measured,
+                InFlight = options.InFlight,
+                Patience = options.Patience,
+                Deadline = options.Deadline,
+                Candidates = options.Candidates,
+                Limit = options.Limit,
+                Seed = options.Seed,
+                Data = options.Data,
+            };
+            var point = await GenerateAsync(plan, folder.Path, cancellation);
+            ProgressLines.Say(LoadReport.Line(point));
+            return point;
+        }
+    }
+
+    /// <summary>Whether the server held the rate of <paramref name="point"/>.</summary>
+    internal static bool Held(LoadPoint point, TimeSpan p99) =>
+        point.Callers.Goodput >= HeldPart * point.Callers.Offered && point.Callers.All is { } all && all.P99 <= p99.TotalMicroseconds;
+
+    private static async Task<LoadPoint> GenerateAsync(LoadPlan plan, string folder, CancellationToken cancellation)
+    {
+        var (planFile, resultFile) = (Path.Combine(folder, "plan.json"), Path.Combine(folder, "result.json"));
+        File.Delete(resultFile);
+        await File.WriteAllTextAsync(planFile, JsonSerializer.Serialize(plan, LoadJson.Options), cancellation);
+        await using var generator = ChildProcess.Start(
+            "generator", typeof(LoadBenchmark).Assembly.Location, ["generate", "--plan", planFile, "--result", resultFile], logFile: null, GeneratorEnvironment);
+        await generator.Exited.WaitAsync(plan.WarmUp + plan.Measured + plan.Patience + GeneratorStart, cancellation);
+        if (!File.Exists(resultFile))
+        {
+            throw generator.EndedTooEarly();
+        }
+
+        return JsonSerializer.Deserialize<LoadPoint>(await File.ReadAllTextAsync(resultFile, cancellation), LoadJson.Options)!;
+    }
+}

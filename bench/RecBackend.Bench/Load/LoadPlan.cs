@@ -1,0 +1,78 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace RecBackend.Bench.Load;
+
+/// <summary>What a generator process is told to do.</summary>
+internal sealed record LoadPlan
+{
+    /// <summary>Whom to ask for rankings.</summary>
+    public required Uri Target { get; init; }
+
+    /// <summary>Whose <c>/metrics</c> to read.</summary>
+    public required Uri Server { get; init; }
+
+    /// <summary>1.1 or 2.0.</summary>
+    public required Version Http { get; init; }
+
+    /// <summary>Arrivals a second.</summary>
+    public required double Rate { get; init; }
+
+    /// <summary>Arrivals before the measured ones, at the same rate and without a break.</summary>
+    public required TimeSpan WarmUp { get; init; }
+
+    /// <summary>How long measured arrivals come.</summary>
+    public required TimeSpan Measured { get; init; }
+
+    /// <summary>Requests on the wire at once.</summary>
+    public required int InFlight { get; init; }
+
+    /// <summary>How long after its scheduled arrival a request is given up.</summary>
+    public required TimeSpan Patience { get; init; }
+
+    /// <summary>Sent as <c>Request-Timeout-Ms</c>, if not null.</summary>
+    public required TimeSpan? Deadline { get; init; }
+
+    /// <summary>Candidates of a request.</summary>
+    public required int Candidates { get; init; }
+
+    /// <summary>How many of the best it asks for; 0 = all.</summary>
+    public required int Limit { get; init; }
+
+    /// <summary>Seed of arrivals, users and candidates.</summary>
+    public required int Seed { get; init; }
+
+    /// <summary>Folder of the data set that users and items are taken from.</summary>
+    public required string Data { get; init; }
+}
+
+/// <summary>What was measured at one offered rate.</summary>
+/// <param name="Rate">The rate that was asked for.</param>
+/// <param name="Callers">What the callers saw.</param>
+/// <param name="Server">What the server used; null if it did not answer for it.</param>
+/// <param name="Generator">What the generator used.</param>
+internal sealed record LoadPoint(double Rate, LoadFigures Callers, ServerUse? Server, GeneratorUse Generator);
+
+/// <summary>What the generator process used while the measured arrivals came.</summary>
+/// <param name="Cores">Processors it kept busy, on average.</param>
+/// <param name="PauseMilliseconds">Time that its own collections held all its threads: these pauses are in the latencies.</param>
+internal sealed record GeneratorUse(double Cores, double PauseMilliseconds);
+
+/// <summary>How plans and points are written.</summary>
+internal static class LoadJson
+{
+    public static JsonSerializerOptions Options { get; } = new()
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        DictionaryKeyPolicy = JsonNamingPolicy.SnakeCaseLower,
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.SnakeCaseLower), new ThreePlaces() },
+    };
+
+    // Nothing here is measured finer than a nanosecond.
+    private sealed class ThreePlaces : JsonConverter<double>
+    {
+        public override double Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => reader.GetDouble();
+
+        public override void Write(Utf8JsonWriter writer, double value, JsonSerializerOptions options) => writer.WriteNumberValue(Math.Round(value, 3));
+    }
+}

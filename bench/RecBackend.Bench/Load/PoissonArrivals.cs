@@ -1,0 +1,31 @@
+using System.Diagnostics;
+
+namespace RecBackend.Bench.Load;
+
+/// <summary>
+/// When requests arrive: a Poisson process, as of many callers who know nothing of each other (the server scenario of MLPerf Inference). The whole schedule is drawn before the first request is
+/// sent, so nothing that the server does can move an arrival: coordinated omission cannot happen.
+/// </summary>
+internal static class PoissonArrivals
+{
+    /// <summary>Draws a schedule; the same arguments give the same one.</summary>
+    /// <param name="rate">Arrivals a second, on average.</param>
+    /// <param name="length">How long they come.</param>
+    /// <param name="seed">Seed of the gaps, which are independent and exponentially distributed.</param>
+    /// <returns>Arrivals in ticks of <see cref="Stopwatch"/> after the start, ascending.</returns>
+    public static long[] Draw(double rate, TimeSpan length, int seed)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(rate);
+        var random = new Random(seed);
+        var arrivals = new List<long>((int)(rate * length.TotalSeconds * 1.1) + 16);
+        for (var at = Gap(); at < length.TotalSeconds; at += Gap())
+        {
+            arrivals.Add((long)(at * Stopwatch.Frequency));
+        }
+
+        return [.. arrivals];
+
+        // NextDouble may be 0 and is never 1: the logarithm is of a number above 0.
+        double Gap() => -Math.Log(1 - random.NextDouble()) / rate;
+    }
+}

@@ -1,0 +1,32 @@
+using RecBackend.Bench.Load;
+using RecBackend.Cli;
+
+namespace RecBackend.Bench.Tests.Load;
+
+public class SaturationSearchTests
+{
+    [Theory]
+    [InlineData(437)]
+    [InlineData(50)]
+    [InlineData(7.3)]
+    [InlineData(12_345)]
+    public async Task Highest_held_rate_is_found_to_the_precision(double capacity)
+    {
+        var found = await new SaturationSearch(50, 1.05).FindAsync(rate => Task.FromResult(rate <= capacity));
+
+        Assert.InRange(found, capacity / 1.05, capacity);
+    }
+
+    [Fact]
+    public async Task One_bad_try_does_not_make_a_rate_fail()
+    {
+        var tried = new HashSet<double>();
+        var found = await new SaturationSearch(50, 1.05).FindAsync(rate => Task.FromResult(!tried.Add(rate) && rate <= 437));
+
+        Assert.InRange(found, 437 / 1.05, 437);
+    }
+
+    [Fact]
+    public async Task Server_that_holds_nothing_ends_the_search() =>
+        await Assert.ThrowsAsync<CommandException>(() => new SaturationSearch(50, 1.05).FindAsync(_ => Task.FromResult(false)));
+}

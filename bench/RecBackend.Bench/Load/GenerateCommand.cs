@@ -13,6 +13,9 @@ internal static class GenerateCommand
     // Distinct requests; they come again and again. Enough that users and candidates vary, few enough to keep in memory.
     private const int DistinctRequests = 1_000;
 
+    // Short beside the two seconds that a server may take to recover, long enough for a median.
+    private static readonly TimeSpan StormSlot = TimeSpan.FromMilliseconds(250);
+
     public static Command Create()
     {
         var plan = new Option<string>("--plan") { Required = true, Description = "File with the plan." };
@@ -29,11 +32,18 @@ internal static class GenerateCommand
         return command;
     }
 
+    /// <summary>The requests that arrivals take in turn.</summary>
+    internal static ReadOnlyMemory<byte>[] Bodies(DataSet data, int candidates, int limit, int seed)
+    {
+        var workload = new RankWorkload(data, candidates, DistinctRequests, limit, seed);
+        return [.. Enumerable.Range(0, workload.Count).Select(i => (ReadOnlyMemory<byte>)workload.Json(i))];
+    }
+
     private static async Task<LoadPoint> RunAsync(LoadPlan plan, CancellationToken cancellation)
     {
-        var workload = new RankWorkload(DataSet.Read(plan.Data).WithAtLeast(plan.Candidates), plan.Candidates, DistinctRequests, plan.Limit, plan.Seed);
-        var bodies = Enumerable.Range(0, workload.Count).Select(i => (ReadOnlyMemory<byte>)workload.Json(i)).ToArray();
-        var schedule = PoissonArrivals.Draw(plan.Rate, plan.WarmUp + plan.Measured, plan.Seed);
+        var bodies = Bodies(DataSet.Read(plan.Data).WithAtLeast(plan.Candidates), plan.Candidates, plan.Limit, plan.Seed);
+        var storm = plan.Storm is { } parts ? new[] { (parts.Rate, parts.Length), (plan.Rate, parts.After) } : [];
+        var schedule = PoissonArrivals.Draw([(plan.Rate, plan.WarmUp + plan.Measured), .. storm], plan.Seed);
         var first = Array.FindIndex(schedule, at => at >= plan.WarmUp.TotalSeconds * Stopwatch.Frequency);
         if (first < 0)
         {
@@ -52,7 +62,8 @@ internal static class GenerateCommand
             plan.Rate,
             log.Figures(plan.WarmUp, plan.WarmUp + plan.Measured),
             await before is { Server: { } earlier } && await after is { Server: { } later } ? later.Since(earlier) : null,
-            (await after)!.Since((await before)!));
+            (await after)!.Since((await before)!),
+            plan.Storm is null ? null : OfStorm(log, plan.Storm, plan.WarmUp, plan.WarmUp + plan.Measured));
 
         void Issued(int arrival)
         {
@@ -66,6 +77,13 @@ internal static class GenerateCommand
                 after = Task.Run(() => Reading.TakeAsync(metrics, plan.Server));
             }
         }
+    }
+
+    private static StormFigures OfStorm(LoadLog log, LoadStorm storm, TimeSpan calm, TimeSpan begin)
+    {
+        var usual = log.Figures(calm, begin).Model?.P99 ?? 0;
+        var end = begin + storm.Length;
+        return new StormFigures(log.Figures(begin, end), log.Figures(end, end + storm.After), log.TroubleAfter(end, end + storm.After, StormSlot, usual)?.TotalSeconds);
     }
 
     // Both processes at one moment.

@@ -5,6 +5,7 @@ using RecBackend.Bench.DataSets;
 using RecBackend.Bench.Engines;
 using RecBackend.Bench.Measuring;
 using RecBackend.Bench.Processes;
+using RecBackend.Cli;
 using RecBackend.Cli.Up;
 
 namespace RecBackend.Bench.Load;
@@ -18,6 +19,10 @@ internal sealed class LoadBenchmark(LoadOptions options)
     // A search to the percent would take longer than the machine stays the same.
     private const double SearchPrecision = 1.05;
     private const double FirstRate = 50;
+
+    // Around a storm: the load that the server is meant for.
+    private const double CalmPart = 0.7;
+    private static readonly TimeSpan CalmLength = TimeSpan.FromSeconds(10);
 
     // Collections of a small heap on one thread: those of the server's kind would take a processor from the server under test.
     private static readonly Dictionary<string, string> GeneratorEnvironment = new() { ["DOTNET_gcServer"] = "0", ["DOTNET_gcConcurrent"] = "0" };
@@ -39,6 +44,7 @@ internal sealed class LoadBenchmark(LoadOptions options)
             CultureInfo.InvariantCulture,
             $"load     {options.Candidates} candidates of {data.Items.Count:N0} items, limit {(options.Limit == 0 ? "none" : options.Limit)}, HTTP/{options.Http}{(options.Gateway ? " through the gateway" : "")}, Poisson arrivals, at most {options.InFlight:N0} in flight, given up after {options.Patience.TotalMilliseconds:N0} ms, seed {options.Seed}, {options.WarmUp.TotalSeconds:F0} s to warm up at each rate"));
 
+        await AskEachOnceAsync(target, data, cancellation);
         double? saturation = null;
         if (options.Rates.Length == 0)
         {
@@ -52,7 +58,13 @@ internal sealed class LoadBenchmark(LoadOptions options)
             points.Add(await MeasureAsync(rate, TimeSpan.FromSeconds(Math.Max(options.Measured.TotalSeconds, options.Requests / rate))));
         }
 
-        var report = new LoadReport(options, saturation, points);
+        LoadPoint? storm = null;
+        if (saturation is { } most && options.Storm > TimeSpan.Zero)
+        {
+            storm = await MeasureAsync(CalmPart * most, CalmLength, new LoadStorm(options.Shares.Max() * most, options.Storm, CalmLength));
+        }
+
+        var report = new LoadReport(options, saturation, points, storm);
         report.PrintTables(Console.Out);
         Directory.CreateDirectory(Path.GetDirectoryName(options.Plot)!);
         await File.WriteAllTextAsync(options.Plot, report.ToSvg(), cancellation);
@@ -64,7 +76,7 @@ internal sealed class LoadBenchmark(LoadOptions options)
 
         return 0;
 
-        async Task<LoadPoint> MeasureAsync(double rate, TimeSpan measured)
+        async Task<LoadPoint> MeasureAsync(double rate, TimeSpan measured, LoadStorm? storm = null)
         {
             var plan = new LoadPlan
             {
@@ -74,6 +86,7 @@ internal sealed class LoadBenchmark(LoadOptions options)
                 Rate = rate,
                 WarmUp = options.WarmUp,
                 Measured = measured,
+                Storm = storm,
                 InFlight = options.InFlight,
                 Patience = options.Patience,
                 Deadline = options.Deadline,
@@ -88,6 +101,26 @@ internal sealed class LoadBenchmark(LoadOptions options)
         }
     }
 
+    // One after the other, so that the code is compiled, the users are encoded, and no rate pays for the ones before it.
+    private async Task AskEachOnceAsync(Uri target, DataSet data, CancellationToken cancellation)
+    {
+        var bodies = GenerateCommand.Bodies(data, options.Candidates, options.Limit, options.Seed);
+        using var exchange = new RankExchange(target, options.Http, bodies, connections: 1, options.Deadline);
+        var progress = new ProgressLines("asking each request once", bodies.Length);
+        for (var i = 0; i < bodies.Length; i++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            if (await exchange.SendAsync(i, cancellation) is Outcome.Broken or Outcome.Unexpected or Outcome.FallbackOther)
+            {
+                throw new CommandException($"the server at {target} does not rank by its model");
+            }
+
+            progress.At(i + 1);
+        }
+
+        progress.Done();
+    }
+
     /// <summary>Whether the server held the rate of <paramref name="point"/>.</summary>
     internal static bool Held(LoadPoint point, TimeSpan p99) =>
         point.Callers.Goodput >= HeldPart * point.Callers.Offered && point.Callers.All is { } all && all.P99 <= p99.TotalMicroseconds;
@@ -99,7 +132,7 @@ internal sealed class LoadBenchmark(LoadOptions options)
         await File.WriteAllTextAsync(planFile, JsonSerializer.Serialize(plan, LoadJson.Options), cancellation);
         await using var generator = ChildProcess.Start(
             "generator", typeof(LoadBenchmark).Assembly.Location, ["generate", "--plan", planFile, "--result", resultFile], logFile: null, GeneratorEnvironment);
-        await generator.Exited.WaitAsync(plan.WarmUp + plan.Measured + plan.Patience + GeneratorStart, cancellation);
+        await generator.Exited.WaitAsync(plan.WarmUp + plan.Measured + (plan.Storm?.Length + plan.Storm?.After ?? TimeSpan.Zero) + plan.Patience + GeneratorStart, cancellation);
         if (!File.Exists(resultFile))
         {
             throw generator.EndedTooEarly();

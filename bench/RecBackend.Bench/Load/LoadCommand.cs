@@ -22,6 +22,7 @@ internal static class LoadCommand
         var warmUp = WholeNumber.Option("--warm-up", "Seconds of load before the measured ones, at each rate.", 5, 0, 600);
         var seconds = WholeNumber.Option("--seconds", "Measured time at each rate, at least.", 30, 1, 7_200);
         var requests = WholeNumber.Option("--requests", "Measured requests at each rate, at least: low rates then take longer. A figure to publish has 100000, a headline 270336 in 600 s.", 1, 1, 100_000_000);
+        var storm = WholeNumber.Option("--storm-seconds", "After a sweep: 0.7 of saturation, its highest share for so long, and 0.7 again; tells how long the trouble lasts. 0 = no storm.", 10, 0, 600);
         var inFlight = WholeNumber.Option("--in-flight", "Requests on the wire at once: connections of HTTP/1.1, streams of HTTP/2. Beyond, arrivals wait in the client.", 1_024, 1, 20_000);
         var patience = WholeNumber.Option("--patience-ms", "How long after its scheduled arrival a request is given up.", 2_000, 10, 60_000);
         var deadline = WholeNumber.Option("--deadline-ms", "Request-Timeout-Ms of each request; 0 = none, which leaves it to the server.", 0, 0, 30_000);
@@ -38,7 +39,7 @@ internal static class LoadCommand
             "load",
             "Open loop: rankings arrive over HTTP at random moments (Poisson) from a process of its own, however slow the server is. Finds saturation, then measures below, at and above it.")
         {
-            http, gateway, rates, shares, held, probe, warmUp, seconds, requests, inFlight, patience, deadline, candidates, limit, seed, plot, SampleOptions.Bundle, SampleOptions.Data, json,
+            http, gateway, rates, shares, held, probe, warmUp, seconds, requests, storm, inFlight, patience, deadline, candidates, limit, seed, plot, SampleOptions.Bundle, SampleOptions.Data, json,
         };
         command.SetAction((parsed, cancellation) => new LoadBenchmark(new LoadOptions
         {
@@ -51,6 +52,7 @@ internal static class LoadCommand
             WarmUp = TimeSpan.FromSeconds(parsed.GetValue(warmUp)),
             Measured = TimeSpan.FromSeconds(parsed.GetValue(seconds)),
             Requests = parsed.GetValue(requests),
+            Storm = TimeSpan.FromSeconds(parsed.GetValue(storm)),
             InFlight = parsed.GetValue(inFlight),
             Patience = TimeSpan.FromMilliseconds(parsed.GetValue(patience)),
             Deadline = parsed.GetValue(deadline) is > 0 and var milliseconds ? TimeSpan.FromMilliseconds(milliseconds) : null,

@@ -80,6 +80,30 @@ internal sealed class LoadLog
         };
     }
 
+    /// <summary>
+    /// How long after <paramref name="from"/> things were not yet as they should be: until the end of the last slot in which the model did not answer every arrival, or half of them took longer
+    /// than <paramref name="usual"/>.
+    /// </summary>
+    /// <param name="from">After the start of the run.</param>
+    /// <param name="to">How far it is looked.</param>
+    /// <param name="slot">Length of a slot.</param>
+    /// <param name="usual">Microseconds.</param>
+    /// <returns>Zero if all is well at once; null if the last slot is not.</returns>
+    public TimeSpan? TroubleAfter(TimeSpan from, TimeSpan to, TimeSpan slot, double usual)
+    {
+        var slots = (int)((to - from) / slot);
+        for (var last = slots - 1; last >= 0; last--)
+        {
+            var figures = Figures(from + (last * slot), from + ((last + 1) * slot));
+            if (figures.Outcomes[Outcome.Model] < figures.Arrivals || figures.Model?.P50 > usual)
+            {
+                return last == slots - 1 ? null : (last + 1) * slot;
+            }
+        }
+
+        return TimeSpan.Zero;
+    }
+
     private static long Ticks(TimeSpan span) => (long)(span.TotalSeconds * Stopwatch.Frequency);
 
     /// <summary>One arrival. Moments are in ticks of the clock.</summary>

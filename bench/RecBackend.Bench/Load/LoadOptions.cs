@@ -30,6 +30,9 @@ internal sealed record LoadOptions
     /// <summary>Measured requests at each rate, at least: longer is measured where the rate is low.</summary>
     public required int Requests { get; init; }
 
+    /// <summary>Length of the storm at the highest share of saturation; zero for none.</summary>
+    public required TimeSpan Storm { get; init; }
+
     /// <inheritdoc cref="LoadPlan.InFlight"/>
     public required int InFlight { get; init; }
 

@@ -24,6 +24,9 @@ internal sealed record LoadPlan
     /// <summary>How long measured arrivals come.</summary>
     public required TimeSpan Measured { get; init; }
 
+    /// <summary>What follows on the measured arrivals, without a break; null for nothing.</summary>
+    public LoadStorm? Storm { get; init; }
+
     /// <summary>Requests on the wire at once.</summary>
     public required int InFlight { get; init; }
 
@@ -51,7 +54,20 @@ internal sealed record LoadPlan
 /// <param name="Callers">What the callers saw.</param>
 /// <param name="Server">What the server used; null if it did not answer for it.</param>
 /// <param name="Generator">What the generator used.</param>
-internal sealed record LoadPoint(double Rate, LoadFigures Callers, ServerUse? Server, GeneratorUse Generator);
+/// <param name="Storm">What the callers saw in a storm and after it; null if there was none.</param>
+internal sealed record LoadPoint(double Rate, LoadFigures Callers, ServerUse? Server, GeneratorUse Generator, StormFigures? Storm = null);
+
+/// <summary>More than a server can do, and then again what it can.</summary>
+/// <param name="Rate">Arrivals a second in it.</param>
+/// <param name="Length">How long they come.</param>
+/// <param name="After">How long arrivals then come at the rate from before.</param>
+internal sealed record LoadStorm(double Rate, TimeSpan Length, TimeSpan After);
+
+/// <summary>What the callers saw of a storm.</summary>
+/// <param name="During">In it.</param>
+/// <param name="After">After it.</param>
+/// <param name="TroubleSeconds">How long after its end the model did not yet answer all, or half of the answers took longer than the p99 from before; null if that was still so at the end.</param>
+internal sealed record StormFigures(LoadFigures During, LoadFigures After, double? TroubleSeconds);
 
 /// <summary>What the generator process used while the measured arrivals came.</summary>
 /// <param name="Cores">Processors it kept busy, on average.</param>

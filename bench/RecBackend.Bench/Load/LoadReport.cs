@@ -5,8 +5,11 @@ using RecBackend.Bench.Measuring;
 namespace RecBackend.Bench.Load;
 
 /// <summary>Tables, plot and JSON of a run.</summary>
-internal sealed class LoadReport(LoadOptions options, double? saturation, IReadOnlyList<LoadPoint> points)
+internal sealed class LoadReport(LoadOptions options, double? saturation, IReadOnlyList<LoadPoint> points, LoadPoint? storm)
 {
+    // Of the order of a ranking: what is later than this shows in the percentiles.
+    private const double LateMicroseconds = 1_000;
+
     private static readonly (string Name, string Colour, Func<Percentiles, double> Value)[] Curves =
     [
         ("p50", "#1b7837", x => x.P50),
@@ -58,6 +61,32 @@ internal sealed class LoadReport(LoadOptions options, double? saturation, IReadO
                 CultureInfo.InvariantCulture,
                 $"| {seen.Offered:F0} | {used} | {Milliseconds(seen.ClientWait?.P50)} / {Milliseconds(seen.ClientWait?.P99)} | {seen.FoundNoConnection} | {Milliseconds(seen.IssuedLate?.P99)} | {point.Generator.Cores:F2} | {point.Generator.PauseMilliseconds:F1} |"));
         }
+
+        output.WriteLine();
+        PrintStorm(output);
+        PrintLateGenerator(output);
+    }
+
+    private void PrintLateGenerator(TextWriter output)
+    {
+        foreach (var point in points.Where(x => x.Callers.IssuedLate?.P99 > LateMicroseconds))
+        {
+            output.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"at {point.Callers.Offered:F0}/s the generator came late to its own arrivals (p99 {Milliseconds(point.Callers.IssuedLate!.P99)} ms): the machine was busy or too small for both, and the latencies are no figures of the server"));
+        }
+    }
+
+    private void PrintStorm(TextWriter output)
+    {
+        if (storm is not { Storm: { } seen, Callers: var calm })
+        {
+            return;
+        }
+
+        output.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"storm: {calm.Offered:F0}/s at p99 {Milliseconds(calm.Model?.P99)} ms; then {options.Storm.TotalSeconds:F0} s of {seen.During.Offered:F0}/s, {seen.During.Goodput:F0}/s of them by the model at p99 {Milliseconds(seen.During.Model?.P99)} ms; then {seen.After.Offered:F0}/s again, {(seen.TroubleSeconds is { } seconds ? string.Create(CultureInfo.InvariantCulture, $"as before after {seconds:F2} s") : "not as before until the end")}"));
     }
 
     /// <summary>Latency and goodput by offered rate.</summary>
@@ -95,6 +124,7 @@ internal sealed class LoadReport(LoadOptions options, double? saturation, IReadO
             PatienceMs = options.Patience.TotalMilliseconds,
             HeldP99Ms = options.HeldP99.TotalMilliseconds,
             Saturation = saturation,
+            Storm = storm,
             Points = points.Select(x => new
             {
                 x.Rate,

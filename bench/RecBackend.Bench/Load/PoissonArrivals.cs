@@ -13,19 +13,33 @@ internal static class PoissonArrivals
     /// <param name="length">How long they come.</param>
     /// <param name="seed">Seed of the gaps, which are independent and exponentially distributed.</param>
     /// <returns>Arrivals in ticks of <see cref="Stopwatch"/> after the start, ascending.</returns>
-    public static long[] Draw(double rate, TimeSpan length, int seed)
+    public static long[] Draw(double rate, TimeSpan length, int seed) => Draw([(rate, length)], seed);
+
+    /// <summary>Draws a schedule whose rate changes.</summary>
+    /// <param name="parts">Rates, and how long each lasts, one after the other.</param>
+    /// <param name="seed">Seed of the gaps.</param>
+    /// <returns>Arrivals in ticks of <see cref="Stopwatch"/> after the start, ascending.</returns>
+    public static long[] Draw(IReadOnlyList<(double Rate, TimeSpan Length)> parts, int seed)
     {
-        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(rate);
         var random = new Random(seed);
-        var arrivals = new List<long>((int)(rate * length.TotalSeconds * 1.1) + 16);
-        for (var at = Gap(); at < length.TotalSeconds; at += Gap())
+        var arrivals = new List<long>();
+        var start = 0.0;
+        foreach (var (rate, length) in parts)
         {
-            arrivals.Add((long)(at * Stopwatch.Frequency));
+            ArgumentOutOfRangeException.ThrowIfNegativeOrZero(rate);
+
+            // A part begins anew: the process has no memory, so the gap that its end cuts off owes nothing to the next.
+            for (var at = Gap(rate); at < length.TotalSeconds; at += Gap(rate))
+            {
+                arrivals.Add((long)((start + at) * Stopwatch.Frequency));
+            }
+
+            start += length.TotalSeconds;
         }
 
         return [.. arrivals];
 
         // NextDouble may be 0 and is never 1: the logarithm is of a number above 0.
-        double Gap() => -Math.Log(1 - random.NextDouble()) / rate;
+        double Gap(double rate) => -Math.Log(1 - random.NextDouble()) / rate;
     }
 }

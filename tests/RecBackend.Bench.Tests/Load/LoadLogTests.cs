@@ -40,6 +40,24 @@ public class LoadLogTests
         Assert.Equal(2_000_000, figures.All!.P50, 1);
     }
 
+    [Fact]
+    public void Trouble_lasts_to_the_end_of_the_last_slot_with_a_failure_or_slow_answers()
+    {
+        (double, double, Outcome)[] well = [.. Enumerable.Range(0, 40).Select(i => (1 + (i * 0.05), 1 + (i * 0.05) + 0.01, Outcome.Model))];
+
+        // Usual is 20 ms; the storm ends at 1 s, and slots are of a quarter second.
+        Assert.Equal(TimeSpan.Zero, Trouble(well));
+        Assert.Equal(TimeSpan.FromSeconds(0.75), Trouble([.. well, (1.6, 1.601, Outcome.TooManyRequests)]));
+        Assert.Equal(TimeSpan.FromSeconds(0.25), Trouble([.. well.Select(x => x.Item1 < 1.25 ? (x.Item1, x.Item1 + 0.5, x.Item3) : x)]));
+
+        // One slow answer among many is the tail and not trouble.
+        Assert.Equal(TimeSpan.Zero, Trouble([.. well, (1.6, 1.9, Outcome.Model)]));
+        Assert.Null(Trouble([.. well, (2.9, 2.95, Outcome.TimedOut)]));
+
+        static TimeSpan? Trouble((double, double, Outcome)[] entries) =>
+            Log([.. entries.OrderBy(x => x.Item1)]).TroubleAfter(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(3), TimeSpan.FromSeconds(0.25), usual: 20_000);
+    }
+
     private static LoadLog Log(params (double Arrival, double Answer, Outcome Outcome)[] entries)
     {
         const long Start = 12_345;

@@ -57,5 +57,18 @@ public class PoissonArrivalsTests
         Assert.InRange(schedule[^1], 9 * Stopwatch.Frequency, (10 * Stopwatch.Frequency) - 1);
     }
 
+    [Fact]
+    public void Rate_changes_where_a_part_ends()
+    {
+        var schedule = PoissonArrivals.Draw([(500, TimeSpan.FromSeconds(100)), (5_000, TimeSpan.FromSeconds(10)), (500, TimeSpan.FromSeconds(100))], seed: 5);
+
+        Assert.Equal(schedule.Order(), schedule);
+        Assert.InRange(Between(0, 100), 49_000, 51_000);
+        Assert.InRange(Between(100, 110), 49_000, 51_000);
+        Assert.InRange(Between(110, 210), 49_000, 51_000);
+
+        int Between(double from, double to) => schedule.Count(at => at >= from * Stopwatch.Frequency && at < to * Stopwatch.Frequency);
+    }
+
     private static List<double> Gaps(long[] schedule) => [.. schedule.Zip(schedule.Skip(1), (one, next) => (next - one) / (double)Stopwatch.Frequency)];
 }

@@ -17,7 +17,8 @@ internal sealed class RankEndpoint(IRanker ranker, ModelDirectory models, HttpLi
 
     private const string RequestIdHeader = "X-Request-Id";
 
-    private readonly ObjectPool<RankExchange> _exchanges = new DefaultObjectPool<RankExchange>(new ExchangePolicy());
+    // As many as there can be at once: a pool of the default size, two for each processor, lets most of them go while rankings wait for the scorer.
+    private readonly ObjectPool<RankExchange> _exchanges = new DefaultObjectPool<RankExchange>(new ExchangePolicy(), limits.ConcurrentRankings);
 
     public async Task RankAsync(HttpContext context)
     {

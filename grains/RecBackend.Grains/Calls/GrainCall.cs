@@ -6,7 +6,7 @@ namespace RecBackend.Grains.Calls;
 /// <summary>Calls of grains that are tried again when the silo that held the grain went away, or when its activation found that another one writes. All calls of this project may be sent twice.</summary>
 internal static class GrainCall
 {
-    /// <summary>For so long it is tried again: well above the time in which a silo that died is given up and what it held is elsewhere.</summary>
+    /// <summary>For so long it is tried again, and once in any case: well above the time in which a silo that died is given up and what it held is elsewhere.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
     /// <summary>
@@ -15,8 +15,11 @@ internal static class GrainCall
     /// </summary>
     public static readonly TimeSpan WhileLoading = TimeSpan.FromMinutes(10);
 
-    /// <summary>How long a call that writes waits for its answer, as <see cref="ResponseTimeoutAttribute"/> takes it: a storage may pause for seconds. If its silo dies, it ends sooner.</summary>
-    public const string WriteTime = "00:00:10";
+    /// <summary>
+    /// How long a call that writes waits for its answer, as <see cref="ResponseTimeoutAttribute"/> takes it: a storage may pause for seconds. If its silo dies, it ends sooner. Twice this time is less
+    /// than the gateway gives a call.
+    /// </summary>
+    public const string WriteTime = "00:00:06";
 
     private static readonly TimeSpan FirstWait = TimeSpan.FromMilliseconds(20);
     private static readonly TimeSpan LongestWait = TimeSpan.FromMilliseconds(500);
@@ -38,7 +41,7 @@ internal static class GrainCall
             {
                 return (await call(), again);
             }
-            catch (Exception error) when (MayPass(error, cancellation) && Stopwatch.GetElapsedTime(began) < (patience ?? Patience))
+            catch (Exception error) when (MayPass(error, cancellation) && (!again || Stopwatch.GetElapsedTime(began) < (patience ?? Patience)))
             {
                 await Task.Delay(wait, cancellation);
                 wait = wait * 3 < LongestWait ? wait * 3 : LongestWait;

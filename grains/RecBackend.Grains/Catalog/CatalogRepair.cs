@@ -26,8 +26,9 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
     /// <summary>What a message may still be on its way.</summary>
     private static readonly TimeSpan InFlight = TimeSpan.FromMilliseconds(200);
 
-    /// <summary>A shard that takes longer is looked at the next time: the others' changes do not wait for it.</summary>
+    /// <summary>A shard that takes longer is looked at the next time, so that the others' changes do not wait for it; but every few times it is waited for, as it may always be slow.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+    private const int PatientEvery = 5;
     private const int Page = 256;
 
     private readonly SemaphoreSlim _turn = new(1);
@@ -85,13 +86,13 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        while (!stoppingToken.IsCancellationRequested)
+        for (var look = 1; !stoppingToken.IsCancellationRequested; look++)
         {
             try
             {
                 // Not all silos at once.
                 await Task.Delay(Every * (0.75 + (0.5 * Random.Shared.NextDouble())), stoppingToken);
-                if (models.Status.Ready && await RunAsync(stoppingToken, Patience) is var repaired and > 0)
+                if (models.Status.Ready && await RunAsync(stoppingToken, look % PatientEvery == 0 ? null : Patience) is var repaired and > 0)
                 {
                     log.LogInformation("{Count} items of the catalogue were behind and are repaired", repaired);
                 }
@@ -156,8 +157,18 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
 
     private async Task<int> RepairDigestAsync(ItemCatalog catalog, int digest, HashSet<int> unreadable, CancellationToken cancellation)
     {
-        var lists = (await Task.WhenAll(shards.OfDigest(digest).Select(async shard =>
-            (shard, List: await GrainCall.TryAgainAsync(() => shards[shard].VersionsAsync(digest), cancellation))))).ToDictionary(one => one.shard, one => one.List);
+        var lists = new Dictionary<int, ShardVersions>();
+        foreach (var (shard, versions) in await Task.WhenAll(shards.OfDigest(digest).Select(async shard => (shard, await VersionsAsync(shard, digest, cancellation)))))
+        {
+            if (versions is null)
+            {
+                unreadable.Add(shard);
+                return 0;
+            }
+
+            lists.Add(shard, versions);
+        }
+
         var here = catalog.Versions(digest);
         var behind = new List<string>();
         foreach (var (id, versions) in lists.Values.SelectMany(list => list.Items))
@@ -174,11 +185,30 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
         return deleted.Length + behind.Count;
     }
 
+    /// <summary>The versions of a digest's items in a shard; null if it cannot be asked.</summary>
+    private async Task<ShardVersions?> VersionsAsync(int shard, int digest, CancellationToken cancellation)
+    {
+        try
+        {
+            return await GrainCall.TryAgainAsync(() => shards[shard].VersionsAsync(digest), cancellation);
+        }
+        catch (StorageException error)
+        {
+            log.LogWarning(error, "A shard of the items does not list them");
+            return null;
+        }
+    }
+
     /// <summary>Reads items and tells them; notes the shards of which some cannot be read, and goes on with the others.</summary>
     private async Task ReadAsync(IReadOnlyList<string> ids, HashSet<int> unreadable, CancellationToken cancellation)
     {
         foreach (var page in ids.GroupBy(shards.Of).SelectMany(own => own.Chunk(Page)))
         {
+            if (unreadable.Contains(shards.Of(page[0])))
+            {
+                continue;
+            }
+
             ItemReading?[] items;
             try
             {

@@ -56,7 +56,10 @@ internal sealed class MissingItems(ItemShards shards, ReplicaFeed feed, TimeProv
         }
     }
 
-    private async Task<bool> ReadAsync(string[] ids)
+    /// <summary>Reads and tells items, those of each shard by themselves: one that cannot be read keeps nothing from the others.</summary>
+    private async Task<bool> ReadAsync(string[] ids) => (await Task.WhenAll(ids.GroupBy(shards.Of).Select(own => ReadOfShardAsync([.. own])))).Contains(true);
+
+    private async Task<bool> ReadOfShardAsync(string[] ids)
     {
         try
         {

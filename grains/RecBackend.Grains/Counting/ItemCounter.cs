@@ -71,6 +71,12 @@ internal sealed class ItemCounter : IAsyncDisposable
                 throw new StorageException(StorageException.Overloaded, "Counts of many seconds wait for the items' storage already; try again later.");
             }
 
+            if (_open.IsEmpty)
+            {
+                // A silo where nobody does anything has the same batch open for long.
+                _open.Opened = _clock.GetTimestamp();
+            }
+
             _open.Writing++;
             return new(this, _open, user, new(version, counts));
         }
@@ -441,7 +447,8 @@ internal sealed class ItemCounter : IAsyncDisposable
 
         public CountBatch Id { get; } = id;
 
-        public long Opened => opened;
+        /// <summary>Timestamp of when it was opened or, once there is something in it, of when that began.</summary>
+        public long Opened { get; set; } = opened;
 
         /// <summary>Users who store counts of this batch right now.</summary>
         public int Writing { get; set; }

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Logging;
 using Orleans.Storage;
 using RecBackend.Core.Items;
 using RecBackend.Core.Storage;
@@ -9,7 +10,7 @@ namespace RecBackend.Grains.Items;
 /// The items of one shard: an index in memory over segments in storage. Writes that come while a segment is written share the next one; a segment that is stored is applied to the index and told,
 /// so nothing is ever seen that is not durable, and a write that fails has nothing to undo. For one thread of control, which may interleave at awaits.
 /// </summary>
-internal sealed class ItemShard(ItemSegmentStore store, ShardTurns turns, Func<IReadOnlyList<ItemChange>, Task> tell, TimeProvider clock) : IAsyncDisposable
+internal sealed class ItemShard(ItemSegmentStore store, ShardTurns turns, Func<IReadOnlyList<ItemChange>, Task> tell, TimeProvider clock, ILogger? log = null) : IAsyncDisposable
 {
     /// <summary>A write that has so many bytes leaves what waits to the next.</summary>
     public const int SegmentBytes = 4 << 20;
@@ -268,6 +269,7 @@ internal sealed class ItemShard(ItemSegmentStore store, ShardTurns turns, Func<I
         catch (Exception error) when (error is not InconsistentStateException)
         {
             // Nothing is lost: the shard is as it was, and goes on with a longer log.
+            log?.LogWarning(error, "The log of a shard of items could not be merged; tried again in {Pause}", MergePause);
             _nextMerge = clock.GetUtcNow() + MergePause;
         }
         catch (Exception error)

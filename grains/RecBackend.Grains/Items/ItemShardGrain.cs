@@ -1,4 +1,5 @@
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
 using Orleans.Storage;
 using RecBackend.Grains.Counting;
@@ -20,10 +21,10 @@ internal sealed class ItemShardGrain : Grain, IItemShardGrain, IAsyncDisposable
     private readonly int _shards;
 
     public ItemShardGrain(
-        [FromKeyedServices(GrainStorageName.Value)] IGrainStorage storage, SegmentCache cache, ShardTurns turns, IItemChangeSink changes, EngineClock clock)
+        [FromKeyedServices(GrainStorageName.Value)] IGrainStorage storage, SegmentCache cache, ShardTurns turns, IItemChangeSink changes, EngineClock clock, ILogger<ItemShard> log)
     {
         (var shard, _shards) = ItemShards.Parse(this.GetPrimaryKeyLong());
-        _shard = new(new(storage, cache, shard), turns, changes.TellAsync, clock.Time);
+        _shard = new(new(storage, cache, shard), turns, changes.TellAsync, clock.Time, log);
     }
 
     public override Task OnActivateAsync(CancellationToken cancellationToken) => _shard.LoadAsync(_shards, cancellationToken);

@@ -20,6 +20,9 @@ public sealed class ClusterMembers
     /// <summary>How long a silo has to answer: whoever asks for all of them should not wait for one that has just died.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(500);
 
+    /// <summary>How long the shards of the items have.</summary>
+    private static readonly TimeSpan ItemsPatience = TimeSpan.FromSeconds(15);
+
     private readonly IClusterMembershipService _membership;
     private readonly ISiloMetadataCache _metadata;
     private readonly SiloStatusServices _status;
@@ -32,7 +35,7 @@ public sealed class ClusterMembers
     /// <exception cref="Core.Storage.StorageException">A shard cannot be read.</exception>
     public async Task<CatalogDigest> ReadItemsAsync(CancellationToken cancellation)
     {
-        var states = await Task.WhenAll(_shards.All.Select(shard => GrainCall.TryAgainAsync(() => shard.CompareAsync(null), cancellation, GrainCall.WhileLoading)));
+        var states = await Task.WhenAll(_shards.All.Select(shard => GrainCall.TryAgainAsync(() => shard.CompareAsync(null), cancellation, ItemsPatience)));
         return states.SelectMany(state => state.Digests).Aggregate(default(CatalogDigest), (all, one) => all.And(new(one.Count, one.Hash)));
     }
 

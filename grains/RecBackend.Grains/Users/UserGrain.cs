@@ -22,7 +22,10 @@ internal sealed class UserGrain(
     private Task _recovery = Task.CompletedTask;
 
     /// <summary>How long an erasure waits for the items: well within the time of its call.</summary>
-    private static readonly TimeSpan EraseLimit = TimeSpan.FromSeconds(2.5);
+    private static readonly TimeSpan EraseLimit = TimeSpan.FromSeconds(4);
+
+    /// <summary>How long a write may take. The counts of all users of a silo wait for those that are stored with them, and are refused when they have waited for half a minute.</summary>
+    private static readonly TimeSpan WriteLimit = TimeSpan.FromSeconds(15);
 
     private string Id => EntityKey.Id(this.GetPrimaryKeyString());
 
@@ -167,7 +170,7 @@ internal sealed class UserGrain(
         stored.State = UserGrainState.Of(_user.ToRecord(), _user.Snapshot.Life, pending);
         try
         {
-            await stored.WriteStateAsync();
+            await stored.WriteStateAsync().WaitAsync(WriteLimit);
         }
         catch (Exception error)
         {

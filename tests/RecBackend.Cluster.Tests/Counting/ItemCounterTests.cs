@@ -166,6 +166,19 @@ public sealed class ItemCounterTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Counter_where_nothing_was_done_for_long_takes_all_that_comes_at_once()
+    {
+        Count("u1", 1, Item(0));
+        await _counter.FlushAsync();
+        _time.Advance(TimeSpan.FromMinutes(1));
+        var batch = Count("u1", 2, Item(0));
+        Assert.Equal(batch, Count("u2", 1, Item(0)));
+        Assert.Equal(batch, Count("u1", 3, Item(0)));
+        await _counter.FlushAsync();
+        Assert.True(_counter.IsCounted(batch, Item(0)));
+    }
+
+    [Fact]
     public async Task Call_that_fails_is_sent_again_until_it_succeeds()
     {
         _shards[0].FailsTimes = 3;

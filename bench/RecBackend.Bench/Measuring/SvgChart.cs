@@ -16,7 +16,7 @@ internal sealed class SvgChart(string title, string x, string y)
     private const int Height = 360;
     private const int Left = 64;
     private const int Right = 110;
-    private const int Top = 34;
+    private const int Top = 40;
     private const int Bottom = 46;
 
     /// <summary>The lines.</summary>
@@ -45,7 +45,7 @@ internal sealed class SvgChart(string title, string x, string y)
     {
         var across = new LogAxis([.. Lines.SelectMany(line => line.Points).Select(p => p.X), .. Mark is { } m ? new[] { m.X } : []], Left, Width - Right);
         var up = new LogAxis([.. Lines.SelectMany(line => line.Points).Select(p => p.Y)], Height - Bottom, Top);
-        Text(svg, Left, 20, "start", title, "#000000");
+        Text(svg, Left, 16, "start", title, "#000000");
         foreach (var tick in across.Ticks())
         {
             Segment(svg, across.Place(tick), Top, across.Place(tick), Height - Bottom, "#e0e0e0", dashed: false);
@@ -59,7 +59,7 @@ internal sealed class SvgChart(string title, string x, string y)
         }
 
         Text(svg, (Left + Width - Right) / 2.0, Height - 10, "middle", x, "#000000");
-        Text(svg, Left - 6, Top - 8, "end", y, "#000000");
+        Text(svg, 4, Top - 6, "start", y, "#000000");
         if (Mark is { } mark)
         {
             Segment(svg, across.Place(mark.X), Top, across.Place(mark.X), Height - Bottom, "#000000", dashed: true);

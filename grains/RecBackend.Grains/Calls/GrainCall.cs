@@ -11,7 +11,7 @@ internal static class GrainCall
 
     /// <summary>
     /// For calls that wait until all shards of the items are loaded, as a start of the cluster does: many of them stand in line for it, and a start that gave up would only begin anew. A million items
-    /// in ten thousand blobs of a storage that takes a hundred reads a second need minutes.
+    /// took more than two minutes with Azurite (docs/cluster.md).
     /// </summary>
     public static readonly TimeSpan WhileLoading = TimeSpan.FromMinutes(10);
 

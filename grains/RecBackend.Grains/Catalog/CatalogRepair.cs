@@ -142,6 +142,11 @@ internal sealed class CatalogRepair(ItemShards shards, ModelDirectory models, Re
             if (here != there && (!before.IsListed[digest] || (last == (there, here) && before.Repaired[digest] != last)))
             {
                 repaired += await RepairDigestAsync(catalog, digest, unreadable, cancellation);
+                if (shards.OfDigest(digest).Any(unreadable.Contains))
+                {
+                    // Not all of it was repaired: to be listed again.
+                    continue;
+                }
 
                 // Items that no encoder can take differ for ever, and are not to be listed every time.
                 here = catalog.Digest(digest);

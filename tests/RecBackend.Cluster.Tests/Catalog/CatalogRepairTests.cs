@@ -159,6 +159,29 @@ public sealed class CatalogRepairTests(Backing backing)
     }
 
     [Fact]
+    public async Task Difference_whose_items_could_not_be_listed_is_repaired_when_they_can()
+    {
+        await using var cluster = await TestCluster.StartAsync(backing, $"t{Guid.NewGuid():n}", silos: 1, new ManualClock());
+        var (items, shards, isDamaged) = (cluster.PortsOf(0).Items, cluster.Silos[0].GetRequiredService<ItemShards>(), false);
+        var asked = new ItemShards(
+            Fake.Grains((_, key) => Fake.Of<IItemShardGrain>((method, arguments) => isDamaged && method.Name == nameof(IItemShardGrain.VersionsAsync)
+                ? throw new StorageException(StorageException.Unreadable, "A blob is damaged.")
+                : method.Invoke(shards[ItemShards.Parse((long)key).Shard], arguments))),
+            shards.Count);
+        await using var replica = await Replica.StartAsync(items, asked);
+        await items.UpsertAsync([.. Enumerable.Range(0, 50).Select(i => new ItemUpsert($"i{i}", new ItemContent(), null))], default);
+        Assert.Equal(50, await replica.Repair.RunAsync(default));
+        replica.Feed.Publish([new("ghost", 1, ItemChangeKind.Written, new("ghost", 1, new ItemContent(), ItemCounters.None, []), ItemCounters.None)]);
+        Assert.Equal(0, await replica.Repair.RunAsync(default));
+
+        isDamaged = true;
+        await Assert.ThrowsAsync<StorageException>(() => replica.Repair.RunAsync(default));
+        isDamaged = false;
+        Assert.Equal(1, await replica.Repair.RunAsync(default));
+        Assert.Equal(50, replica.Models.Status.Items);
+    }
+
+    [Fact]
     public async Task Write_is_in_the_catalogue_of_every_silo_when_its_call_returns()
     {
         await using var cluster = await TestCluster.StartAsync(backing, $"t{Guid.NewGuid():n}", silos: 3, new ManualClock());

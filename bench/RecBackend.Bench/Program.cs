@@ -3,6 +3,7 @@ using RecBackend.Bench.Cluster;
 using RecBackend.Bench.Ingest;
 using RecBackend.Bench.Load;
 using RecBackend.Bench.Micro;
+using RecBackend.Bench.Peer;
 using RecBackend.Bench.Rank;
 using RecBackend.Cli;
 
@@ -11,6 +12,7 @@ var root = new RootCommand("Measures RecBackend on this machine.")
     RankCommand.Create(),
     LoadCommand.Create(),
     GenerateCommand.Create(),
+    PeerCommand.Create(),
     IngestCommand.Create(),
     ClusterCommand.Create(),
     MicroCommand.Create(),

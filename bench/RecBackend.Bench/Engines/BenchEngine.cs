@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using RecBackend.Bench.DataSets;
 using RecBackend.Bench.Measuring;
 using RecBackend.Bench.Rank;
+using RecBackend.Core.Features;
 using RecBackend.Core.Items;
 using RecBackend.Core.Jobs;
 using RecBackend.Core.Models;
@@ -49,6 +50,14 @@ internal sealed class BenchEngine : IAsyncDisposable
             using var lease = _models.Lease();
             return lease.Serving?.Layout ?? throw new InvalidOperationException("No bundle is active.");
         }
+    }
+
+    /// <summary>The newest event of a user's history, as the context of a ranking has it: Unix milliseconds, or null for none.</summary>
+    public async ValueTask<long?> NewestEventAsync(string user, CancellationToken cancellation)
+    {
+        using var lease = _models.Lease();
+        var serving = lease.Serving ?? throw new InvalidOperationException("No bundle is active.");
+        return UserFeatureWriter.NewestEvent(await _engine.Users.GetAsync(user, cancellation), serving);
     }
 
     /// <summary>Takes the tensors of every ranking while it is set.</summary>

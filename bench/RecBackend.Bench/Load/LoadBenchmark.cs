@@ -1,12 +1,9 @@
 using System.Globalization;
 using System.Net;
-using System.Text.Json;
 using RecBackend.Bench.DataSets;
 using RecBackend.Bench.Engines;
 using RecBackend.Bench.Measuring;
 using RecBackend.Bench.Processes;
-using RecBackend.Cli;
-using RecBackend.Cli.Up;
 
 namespace RecBackend.Bench.Load;
 
@@ -24,11 +21,6 @@ internal sealed class LoadBenchmark(LoadOptions options)
     private const double CalmPart = 0.7;
     private static readonly TimeSpan CalmLength = TimeSpan.FromSeconds(10);
 
-    // Collections of a small heap on one thread: those of the server's kind would take a processor from the server under test.
-    private static readonly Dictionary<string, string> GeneratorEnvironment = new() { ["DOTNET_gcServer"] = "0", ["DOTNET_gcConcurrent"] = "0" };
-
-    private static readonly TimeSpan GeneratorStart = TimeSpan.FromSeconds(60);
-
     public async Task<int> RunAsync(bool json, CancellationToken cancellation)
     {
         var data = DataSet.Read(options.Data).WithAtLeast(options.Candidates);
@@ -44,7 +36,7 @@ internal sealed class LoadBenchmark(LoadOptions options)
             CultureInfo.InvariantCulture,
             $"load     {options.Candidates} candidates of {data.Items.Count:N0} items, limit {(options.Limit == 0 ? "none" : options.Limit)}, HTTP/{options.Http}{(options.Gateway ? " through the gateway" : "")}, Poisson arrivals, at most {options.InFlight:N0} in flight, given up after {options.Patience.TotalMilliseconds:N0} ms, seed {options.Seed}, {options.WarmUp.TotalSeconds:F0} s to warm up at each rate"));
 
-        await AskEachOnceAsync(target, data, cancellation);
+        await GeneratorProcess.AskEachOnceAsync(target, options.Http, GenerateCommand.Bodies(data, options.Candidates, options.Limit, options.Seed), options.Deadline, cancellation);
         double? saturation = null;
         if (options.Rates.Length == 0)
         {
@@ -95,49 +87,13 @@ internal sealed class LoadBenchmark(LoadOptions options)
                 Seed = options.Seed,
                 Data = options.Data,
             };
-            var point = await GenerateAsync(plan, folder.Path, cancellation);
+            var point = await GeneratorProcess.MeasureAsync(plan, folder.Path, cancellation);
             ProgressLines.Say(LoadReport.Line(point));
             return point;
         }
     }
 
-    // One after the other, so that the code is compiled, the users are encoded, and no rate pays for the ones before it.
-    private async Task AskEachOnceAsync(Uri target, DataSet data, CancellationToken cancellation)
-    {
-        var bodies = GenerateCommand.Bodies(data, options.Candidates, options.Limit, options.Seed);
-        using var exchange = new RankExchange(target, options.Http, bodies, connections: 1, options.Deadline);
-        var progress = new ProgressLines("asking each request once", bodies.Length);
-        for (var i = 0; i < bodies.Length; i++)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            if (await exchange.SendAsync(i, cancellation) is Outcome.Broken or Outcome.Unexpected or Outcome.FallbackOther)
-            {
-                throw new CommandException($"the server at {target} does not rank by its model");
-            }
-
-            progress.At(i + 1);
-        }
-
-        progress.Done();
-    }
-
     /// <summary>Whether the server held the rate of <paramref name="point"/>.</summary>
     internal static bool Held(LoadPoint point, TimeSpan p99) =>
         point.Callers.Goodput >= HeldPart * point.Callers.Offered && point.Callers.All is { } all && all.P99 <= p99.TotalMicroseconds;
-
-    private static async Task<LoadPoint> GenerateAsync(LoadPlan plan, string folder, CancellationToken cancellation)
-    {
-        var (planFile, resultFile) = (Path.Combine(folder, "plan.json"), Path.Combine(folder, "result.json"));
-        File.Delete(resultFile);
-        await File.WriteAllTextAsync(planFile, JsonSerializer.Serialize(plan, LoadJson.Options), cancellation);
-        await using var generator = ChildProcess.Start(
-            "generator", typeof(LoadBenchmark).Assembly.Location, ["generate", "--plan", planFile, "--result", resultFile], logFile: null, GeneratorEnvironment);
-        await generator.Exited.WaitAsync(plan.WarmUp + plan.Measured + (plan.Storm?.Length + plan.Storm?.After ?? TimeSpan.Zero) + plan.Patience + GeneratorStart, cancellation);
-        if (!File.Exists(resultFile))
-        {
-            throw generator.EndedTooEarly();
-        }
-
-        return JsonSerializer.Deserialize<LoadPoint>(await File.ReadAllTextAsync(resultFile, cancellation), LoadJson.Options)!;
-    }
 }

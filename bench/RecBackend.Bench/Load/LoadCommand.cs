@@ -66,7 +66,8 @@ internal static class LoadCommand
         return command;
     }
 
-    private static Option<string> Numbers(string name, string description, string absent)
+    /// <summary>An option that takes numbers above 0, separated by commas.</summary>
+    internal static Option<string> Numbers(string name, string description, string absent)
     {
         var option = new Option<string>(name) { Description = description, DefaultValueFactory = _ => absent };
         option.Validators.Add(result =>
@@ -80,6 +81,7 @@ internal static class LoadCommand
         return option;
     }
 
-    private static double[] Parse(string numbers) =>
+    /// <summary>The numbers of such an option, rising.</summary>
+    internal static double[] Parse(string numbers) =>
         [.. numbers.Split(',', StringSplitOptions.RemoveEmptyEntries).Select(x => double.Parse(x, CultureInfo.InvariantCulture)).Order()];
 }

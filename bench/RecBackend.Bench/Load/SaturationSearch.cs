@@ -3,12 +3,13 @@ using RecBackend.Cli;
 namespace RecBackend.Bench.Load;
 
 /// <summary>
-/// Finds the highest rate that a server holds: doubles until one does not hold, then halves the gap (of the logarithms). A rate counts as not held only if it fails twice, since whatever else
+/// Finds the highest rate that a server holds: doubles (or whatever the step is) until one does not hold, then halves the gap (of the logarithms). A rate counts as not held only if it fails twice, since whatever else
 /// the machine does can make a server slower and never faster.
 /// </summary>
 /// <param name="first">The rate tried first.</param>
 /// <param name="precision">The result is held, and this many times it is not; above 1.</param>
-internal sealed class SaturationSearch(double first, double precision)
+/// <param name="step">How many times the rate before the next one is, until the result lies between two of them; above 1. Small where about <paramref name="first"/> is expected.</param>
+internal sealed class SaturationSearch(double first, double precision, double step = 2)
 {
     private const double Least = 1;
     private const double Most = 1_000_000;
@@ -23,12 +24,12 @@ internal sealed class SaturationSearch(double first, double precision)
             if (await HoldsAsync(holds, rate))
             {
                 held = rate;
-                rate *= 2;
+                rate *= step;
             }
             else
             {
                 failed = rate;
-                rate /= 2;
+                rate /= step;
             }
 
             if (rate is < Least or > Most)

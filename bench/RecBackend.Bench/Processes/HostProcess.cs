@@ -74,6 +74,30 @@ internal sealed class HostProcess : IAsyncDisposable
         IPEndPoint? http2 = null) =>
         new(ChildProcess.Start(name, assembly, [.. Listening(endpoint, http2), .. arguments], logFile, environment), endpoint, http2);
 
+    /// <summary>Starts a program that is not of .NET and waits until <c>/healthz/ready</c> says 200.</summary>
+    /// <param name="name">What it is, for messages.</param>
+    /// <param name="program">Its path.</param>
+    /// <param name="folder">The folder that it runs in.</param>
+    /// <param name="endpoint">Where its command line tells it to listen.</param>
+    /// <param name="arguments">Its command line.</param>
+    /// <param name="cancellation">Stops waiting, and the process.</param>
+    /// <exception cref="CommandException">It ended, or was not ready in time.</exception>
+    public static async Task<HostProcess> StartProgramAsync(
+        string name, string program, string folder, IPEndPoint endpoint, IEnumerable<string> arguments, CancellationToken cancellation)
+    {
+        var host = new HostProcess(ChildProcess.StartProgram(name, program, arguments, folder, logFile: null), endpoint, http2: null);
+        try
+        {
+            await host.UntilReadyAsync(cancellation);
+            return host;
+        }
+        catch
+        {
+            await host.DisposeAsync();
+            throw;
+        }
+    }
+
     /// <summary>Waits until it is ready to do what it is for.</summary>
     /// <exception cref="CommandException">It ended, or was not ready in time.</exception>
     public Task UntilReadyAsync(CancellationToken cancellation) => UntilAsync("/healthz/ready", status => status == HttpStatusCode.OK, "ready", cancellation);

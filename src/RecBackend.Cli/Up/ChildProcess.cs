@@ -34,6 +34,9 @@ internal sealed partial class ChildProcess : IAsyncDisposable
     /// <summary>Its number.</summary>
     public int Id => _process.Id;
 
+    /// <summary>How it ended; only once it has.</summary>
+    public int ExitCode => _process.ExitCode;
+
     /// <summary>Completes when the process has ended and its output is read.</summary>
     public Task Exited { get; }
 

@@ -17,6 +17,18 @@ public class SaturationSearchTests
         Assert.InRange(found, capacity / 1.05, capacity);
     }
 
+    [Theory]
+    [InlineData(390)]
+    [InlineData(437)]
+    public async Task Small_step_finds_what_is_near_in_few_tries(double capacity)
+    {
+        var tries = new HashSet<double>();
+        var found = await new SaturationSearch(410, 1.05, step: 1.2).FindAsync(rate => Task.FromResult(tries.Add(rate) is var _ && rate <= capacity));
+
+        Assert.InRange(found, capacity / 1.05, capacity);
+        Assert.InRange(tries.Count, 1, 5);
+    }
+
     [Fact]
     public async Task One_bad_try_does_not_make_a_rate_fail()
     {

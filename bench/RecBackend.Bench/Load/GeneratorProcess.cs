@@ -1,0 +1,56 @@
+using System.Text.Json;
+using RecBackend.Bench.Measuring;
+using RecBackend.Cli;
+using RecBackend.Cli.Up;
+
+namespace RecBackend.Bench.Load;
+
+/// <summary>Offers a load from a process that ends with it.</summary>
+internal static class GeneratorProcess
+{
+    // Collections of a small heap on one thread: those of the server's kind would take a processor from the server under test.
+    private static readonly Dictionary<string, string> Environment = new() { ["DOTNET_gcServer"] = "0", ["DOTNET_gcConcurrent"] = "0" };
+
+    private static readonly TimeSpan Start = TimeSpan.FromSeconds(60);
+
+    /// <summary>Does what <paramref name="plan"/> says.</summary>
+    /// <param name="plan">Whom to ask for what, and how often.</param>
+    /// <param name="folder">Takes the files by which the two processes talk.</param>
+    /// <param name="cancellation">Stops the process.</param>
+    /// <exception cref="CommandException">The process failed.</exception>
+    public static async Task<LoadPoint> MeasureAsync(LoadPlan plan, string folder, CancellationToken cancellation)
+    {
+        var (planFile, resultFile) = (Path.Combine(folder, "plan.json"), Path.Combine(folder, "result.json"));
+        File.Delete(resultFile);
+        await File.WriteAllTextAsync(planFile, JsonSerializer.Serialize(plan, LoadJson.Options), cancellation);
+        await using var generator = ChildProcess.Start(
+            "generator", typeof(GeneratorProcess).Assembly.Location, ["generate", "--plan", planFile, "--result", resultFile], logFile: null, Environment);
+        await generator.Exited.WaitAsync(plan.WarmUp + plan.Measured + (plan.Storm?.Length + plan.Storm?.After ?? TimeSpan.Zero) + plan.Patience + Start, cancellation);
+        if (!File.Exists(resultFile))
+        {
+            throw generator.EndedTooEarly();
+        }
+
+        return JsonSerializer.Deserialize<LoadPoint>(await File.ReadAllTextAsync(resultFile, cancellation), LoadJson.Options)!;
+    }
+
+    /// <summary>Asks one after the other, so that the code is compiled, the users are encoded, and no rate pays for the ones before it.</summary>
+    /// <exception cref="CommandException">An answer is not by the model.</exception>
+    public static async Task AskEachOnceAsync(Uri target, Version http, ReadOnlyMemory<byte>[] bodies, TimeSpan? deadline, CancellationToken cancellation)
+    {
+        using var exchange = new RankExchange(target, http, bodies, connections: 1, deadline);
+        var progress = new ProgressLines("asking each request once", bodies.Length);
+        for (var i = 0; i < bodies.Length; i++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            if (await exchange.SendAsync(i, cancellation) is Outcome.Broken or Outcome.Unexpected or Outcome.FallbackOther)
+            {
+                throw new CommandException($"the server at {target} does not rank by its model");
+            }
+
+            progress.At(i + 1);
+        }
+
+        progress.Done();
+    }
+}

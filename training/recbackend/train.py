@@ -200,7 +200,8 @@ class ClickModel(nn.Module):
     def _encode_items(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """The n distinct items of a batch: events [n + 1, dId + dRep], of which the first is zeros, representations [n, dRep], and for every item its place among them [I]."""
         items, place = self._distinct_items(batch)
-        representation = self.item_encoder(**{name: value[items] for name, value in self.inputs.items()})
+        # A tower of `unified` may read nothing of an item but its ID.
+        representation = self.item_encoder(**{name: value[items] for name, value in self.inputs.items()}) if self.inputs else torch.zeros(len(items), 0)
         # An ID that is dropped from the histories of a batch is dropped from all of them, so that each item is gathered in one piece.
         event = torch.cat([self.item_table(self._examples.item_row[items]), representation], 1)
         return functional.pad(event, (0, 0, 1, 0)), representation, place
@@ -302,7 +303,7 @@ class Schedule:
     """Decoupled (AdamW), on weight matrices only."""
     clip_norm: float = 10.0
     average: float = 0.0
-    """Span, in epochs, of the exponential average of the weights that validation and the result use; 0 uses the weights themselves."""
+    """Span, in epochs, of the exponential moving average of the weights that validation and the result use; 0 uses the weights themselves."""
     checks_per_epoch: int = 1
     patience: int = 2
     """Checks without a better validation before training ends."""
@@ -325,8 +326,9 @@ class ClickConfig:
     request: int = 8
     """Rows of a user that training scores with one history (`requests`). More is faster, and trains on histories that are staler than those of serving."""
     history: int = 50
-    schedule: Schedule = Schedule(epochs=10, batch=256, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=0.5, patience=1)
-    """Of the last stage, clicks. No recipe has more epochs than another, so that none is ahead by the length of its training alone."""
+    schedule: Schedule = Schedule(epochs=10, batch=256, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=1.5, patience=0)
+    """Of the last stage, clicks. No recipe has more epochs than another, so that none is ahead by the length of its training alone. A long average is better than the weights of any epoch and
+    changes little from one to the next, so that training may end with the first that is no better."""
 
 
 @dataclass
@@ -475,8 +477,14 @@ def train_on_clicks(
 
     `item_encoder` and `item_inputs` are those of `conclude`; a recipe without frozen parts leaves them out.
     """
+    learn_clicks(model, features, config, seed, progress)
+    return conclude(recipe, model, features, item_encoder or model.item_encoder, item_inputs or tuple(model.inputs), config, progress)
+
+
+def learn_clicks(model: ClickModel, features: Features, config: ClickConfig, seed: int, progress: Progress | None = None) -> Fit:
+    """Learns the clicks of the training part, and stops on the validation part's AUC."""
     validation = requests(features, features.rows(1), config.request)
-    fit(
+    return fit(
         model,
         requests(features, features.rows(0), config.request, seed),
         lambda batch: model.loss(batch, config.embedding_prior),
@@ -485,7 +493,6 @@ def train_on_clicks(
         (lambda: model.score(validation)) if len(validation) else None,
         progress,
     )
-    return conclude(recipe, model, features, item_encoder or model.item_encoder, item_inputs or tuple(model.inputs), config, progress)
 
 
 def conclude(
@@ -560,8 +567,8 @@ def _rate(step: int, total: int, schedule: Schedule) -> float:
 
 @torch.no_grad()
 def _update_average(average: list[Tensor], parameters: list[nn.Parameter], decay: float, step: int) -> None:
-    # A young average would remember the random start: its decay grows with its age.
-    keep = min(decay, (1 + step) / (10 + step))
+    """`step` counts from 1. The weights before the first step are no part of the average, as in Adam's corrected moments."""
+    keep = decay * (1 - decay ** (step - 1)) / (1 - decay**step)
     for mean, parameter in zip(average, parameters):
         mean.lerp_(parameter, 1 - keep)
 

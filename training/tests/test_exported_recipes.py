@@ -25,7 +25,7 @@ PPM = ppm.Config(**SMALL, text=8, image=8, representation=8, text_length=16, tex
 SRP4CTR = srp4ctr.Config(**SMALL | {"schedule": dataclasses.replace(ONCE, epochs=10)}, width=8, queries=2, stride=5, pretraining=ONCE)
 MIM = mim.Config(**SMALL, text=8, fused_text=4, fused_image=4, content=8, tiers=3, text_length=16, pretraining=ONCE, sft=ONCE)
 CTRL = ctrl.Config(**SMALL, text_width=8, text_layers=1, sentence=48, aligned=16, text_length=16, words=ONCE, alignment=ONCE)
-UNIFIED = unified.Config(**SMALL, text_length=16, towers=unified.TOWERS, mim=MIM, ppm=PPM, srp4ctr=SRP4CTR)
+UNIFIED = unified.Config(**SMALL, text_length=16, towers=unified.TOWERS, ids=id_recipe.Config(**SMALL), mim=MIM, ppm=PPM, srp4ctr=SRP4CTR)
 RECIPES = {
     "id": (id_recipe, id_recipe.Config(**SMALL)), "ppm": (ppm, PPM), "ppm of pixels": (ppm, PPM), "srp4ctr": (srp4ctr, SRP4CTR), "mim": (mim, MIM), "mim of pixels": (mim, MIM),
     "ctrl": (ctrl, CTRL), "unified": (unified, UNIFIED), "unified of pixels": (unified, UNIFIED),
@@ -57,7 +57,8 @@ def exported(request, tmp_path_factory):
         return finished
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "conclude", remember)
+        for module in (train, unified):
+            patch.setattr(module, "conclude", remember)
         trained = recipe.train(features, config, 1)
     export.write(trained, features, dataset, out, TRAINING, uncached=True)
     model = seen[0]

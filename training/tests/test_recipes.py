@@ -39,7 +39,7 @@ CTRL = ctrl.Config(
     words=QUICK, alignment=Schedule(epochs=2, batch=64, learning_rate=1e-2), schedule=QUICK,
 )  # fmt: skip
 UNIFIED = unified.Config(
-    item_id=8, user_id=8, category_width=4, attribute_width=4, shape=SHAPE, history=10, text_length=16, mim=MIM, ppm=PPM, srp4ctr=SRP4CTR, ctrl=CTRL, schedule=QUICK,
+    item_id=8, user_id=8, category_width=4, attribute_width=4, shape=SHAPE, history=10, text_length=16, ids=ID, mim=MIM, ppm=PPM, srp4ctr=SRP4CTR, ctrl=CTRL, schedule=QUICK,
 )
 ID_WITHOUT_PACE = dataclasses.replace(ID, shape=dataclasses.replace(SHAPE, pace=False))
 RECIPES = {

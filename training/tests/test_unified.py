@@ -27,14 +27,20 @@ def content(features):
 
 
 @pytest.fixture(scope="module")
-def model(features, content):
+def variants(features, content):
+    return mim.variants(content, Examples.of(features).item_inputs(content.reads))
+
+
+@pytest.fixture(scope="module")
+def towers(features, content, variants):
     """Untrained, with random weights everywhere."""
-    model = unified.build(features, ALL, content, 1)
+    towers = [unified.build(name, variants, content, features, ALL, 1) for name in ALL.towers]
     torch.manual_seed(2)
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape)
-    return model.eval()
+        for tower in towers:
+            for parameter in tower.parameters():
+                parameter += 0.1 * torch.randn(parameter.shape)
+    return [tower.eval() for tower in towers]
 
 
 def batch_of(features, count=40):
@@ -42,59 +48,56 @@ def batch_of(features, count=40):
 
 
 @torch.no_grad()
-def logits_of_towers(model, batch):
-    return model.scored(batch, model.ranker.logits_of_towers)
+def test_joined_towers_score_as_each_alone_and_the_score_is_their_mean(towers, variants, features):
+    model, batch = unified.joined(towers, variants[:, 0], features).eval(), batch_of(features)
+    each = model.scored(batch, model.ranker.logits_of_towers)
+    assert each.shape[2] == 4 and each.std(2).min() > 0
+    for place, tower in enumerate(towers):
+        torch.testing.assert_close(each[:, :, place], tower(batch), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model(batch), each.mean(2))
 
 
-def test_score_is_the_mean_of_the_towers(model, features):
-    batch = batch_of(features)
-    with torch.no_grad():
-        towers, joined = logits_of_towers(model, batch), model(batch)
-    assert towers.shape[2] == 4 and towers.std(2).min() > 0
-    torch.testing.assert_close(joined, towers.mean(2))
+def test_a_tower_is_trained_as_the_recipe_that_it_is(features):
+    """The ID tower ends with the weights of `id`, whichever towers are beside it."""
+    config = dataclasses.replace(UNIFIED, ids=dataclasses.replace(UNIFIED.ids, request=2, item_dropout=0.2))
+    ours = unified.train(features, dataclasses.replace(config, towers=("interests", "ids")), 5)
+    alone = id_recipe.train(features, unified.of_tower("ids", config), 5)
+    assert unified.of_tower("ids", config).item_dropout == 0.2 and unified.of_tower("ids", config).request == 2
+    np.testing.assert_array_equal(ours.item_table[:, -8:], alone.item_table)
+    for name, weight in alone.ranker.named_parameters():
+        assert torch.equal(ours.ranker.towers[1].get_parameter(name), weight)
 
 
-def test_a_tower_scores_as_the_recipe_that_it_is(features, content):
-    """The ID tower is what `id` starts with: joined to others it computes the same."""
-    joined = unified.build(features, dataclasses.replace(UNIFIED, towers=("content", "ids")), content, 5).eval()
-    alone = id_recipe.build(features, dataclasses.replace(id_recipe.Config(), item_id=8, user_id=8, category_width=4, attribute_width=4, shape=UNIFIED.shape), 5).eval()
-    batch = batch_of(features)
-    with torch.no_grad():
-        torch.testing.assert_close(logits_of_towers(joined, batch)[:, :, 1], alone(batch), atol=1e-5, rtol=1e-5)
+def test_each_tower_keeps_the_epoch_that_is_best_for_itself(features):
+    longer = dataclasses.replace(UNIFIED, schedule=dataclasses.replace(QUICK, epochs=4, patience=4))
+    kept = []
+    learn = unified.learn_clicks
+
+    def remember(model, features, config, *rest):
+        kept.append((learn(model, features, config, *rest), model.score(requests(features, features.rows(1), config.request))))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(unified, "learn_clicks", remember)
+        unified.train(features, longer, 1)
+    assert len(kept) == 3 and all(len(done.checks) == 4 for done, _ in kept)
+    assert [score for _, score in kept] == [max(done.checks) for done, _ in kept]
 
 
-def test_each_tower_is_trained_by_its_own_score(model, features):
-    """Of the loss of one tower, no other tower has a gradient; with a loss of the mean alone, all have."""
-    batch = batch_of(features)
-    logits = model.scored(batch, model.ranker.logits_of_towers)
-    each = torch.nn.functional.binary_cross_entropy_with_logits(logits, batch.label.unsqueeze(2).expand_as(logits), reduction="none")
-    present = batch.present.unsqueeze(2)
-    torch.testing.assert_close(model.log_loss(batch), (each * present).sum() / (4 * present.sum()))
-    gradients = torch.autograd.grad((each[:, :, 0] * batch.present).sum(), [tower.cross_score.weight for tower in model.ranker.towers], allow_unused=True)
-    assert gradients[0].abs().sum() > 0 and all(one is None or not one.any() for one in gradients[1:])
-    together = unified.JoinedModel.log_loss(model, batch)
-    model.apart = False
-    try:
-        assert not torch.allclose(together, model.log_loss(batch))
-    finally:
-        model.apart = True
-
-
-def test_training_drops_a_modality_in_all_towers_and_serving_does_not(model, features):
-    many = {name: value[1:2].repeat(3000, *[1] * (value.dim() - 1)) for name, value in model.inputs.items()}
-    top = model.item_encoder
-    wholes = torch.split(top(**{name: value[1:2] for name, value in model.inputs.items()}), top.widths, 1)
+def test_training_drops_a_modality_and_serving_does_not(towers, features):
+    tower = towers[ALL.towers.index("content")]
+    many = {name: value[1:2].repeat(3000, *[1] * (value.dim() - 1)) for name, value in tower.inputs.items()}
+    top = tower.item_encoder
+    whole = top(many["content"][:1, 0], *(many[name][:1] for name in ("categories", "attributes")))
     try:
         with torch.no_grad():
-            seen = torch.split(top.train()(**many), top.widths, 1)
+            seen = top.train()(**many)
     finally:
         top.eval()
-    content, interests = ((part != whole).any(1) for part, whole in zip(seen[1:3], wholes[1:3]))
-    assert torch.equal(content, interests) and float(content.float().mean()) == pytest.approx(0.3, abs=0.03)  # text, picture, side features: a tenth each
-    ids, sequence = ((part != whole).any(1) for part, whole in ((seen[0], wholes[0]), (seen[3], wholes[3])))
-    assert torch.equal(ids, sequence) and float(ids.float().mean()) == pytest.approx(0.1, abs=0.02)  # they read side features alone
+    lost = (seen != whole).any(1)
+    assert float(lost.float().mean()) == pytest.approx(0.3, abs=0.03)  # text, picture, side features: a tenth each
+    assert len(torch.unique(seen, dim=0)) == 4
     with torch.no_grad():
-        assert not (top(**many) != torch.cat(wholes, 1)).any()
+        assert not (top(**many) != whole).any()
 
 
 @pytest.mark.parametrize("missing", ["text", "picture", "side", "all"])
@@ -111,7 +114,6 @@ def test_item_without_a_modality_gets_a_representation_of_what_is_left(features,
 
 ABLATIONS = {
     **{f"{name} alone": {"towers": (name,)} for name in unified.TOWERS},
-    "one loss": {"apart": False},
     "content not tuned": {"tuned": False},
     "not plugged in": {"plugged": False},
     "sequence not pre-trained": {"towers": ("sequence",), "pretrained": False},
@@ -145,9 +147,9 @@ def test_data_without_a_modality_trains_and_scores(features, reads):
     assert np.isfinite(scores).all() and scores.std() > 0
 
 
-def test_content_stays_as_it_was_tuned_while_clicks_are_learned(features, content):
+def test_content_stays_as_it_was_tuned_while_clicks_are_learned(features, content, variants):
     before = {name: value.clone() for name, value in content.state_dict().items()}
-    model = unified.build(features, UNIFIED, content, 1)
+    tower = unified.build("content", variants, content, features, UNIFIED, 1)
     assert isinstance(content, mim.ContentEncoder) and before
-    unified.fit(torch.nn.ModuleList([content, model]), requests(features, features.rows(0), 4, 1)[:40], model.loss, dataclasses.replace(QUICK, epochs=1), 1)
+    unified.fit(torch.nn.ModuleList([content, tower]), requests(features, features.rows(0), 4, 1)[:40], tower.loss, dataclasses.replace(QUICK, epochs=1), 1)
     assert all(torch.equal(before[name], value) for name, value in content.state_dict().items())

@@ -6,10 +6,9 @@
    - `content`: PPM's transformer over the content of the history, trained on content alone first and then plugged in (`ppm`, arXiv 2403.10049);
    - `interests`: MIM's interests from cosines of candidate and behaviours (`mim`, stage 3);
    - `sequence`: SRP4CTR's encoder, pre-trained by masked prediction, that the candidate reads at every layer (`srp4ctr`, arXiv 2407.19658).
-3. All towers are trained at once, each by the log loss of its own score; the score is the mean of theirs. With a loss of the mean alone (`apart=false`) the towers lean on each other, and what one has learned by heart
-   the others do not contradict.
+3. Each tower learns the clicks by itself, as the recipe that it is of, and keeps the epoch that is best by its own validation AUC. The score is the mean of the towers' logits.
 
-In training, items lose an ID or a modality in all towers alike, so that a new item, or one without a poster, is a case the model knows. The joined row of an item is the ID vectors of all towers, then their
+Where towers read content, items lose one of its modalities in training, so that an item without a poster is a case the model knows. The joined row of an item is the ID vectors of all towers, then their
 representations. training/README.md says which towers are the default, and why.
 """
 
@@ -20,12 +19,11 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ..data import UnfitData
 from ..features import Features
 from ..layers import Calibration, IdTable, Ranker, UserEncoder
-from ..train import Batch, ClickConfig, ClickModel, Examples, Progress, Schedule, TrainedModel, begin, fit, requests, train_on_clicks
+from ..train import ClickConfig, ClickModel, Examples, Progress, TrainedModel, begin, conclude, fit, learn_clicks, requests
 from . import ctrl, id, mim, ppm, srp4ctr
 
 READS = mim.READS
@@ -36,11 +34,10 @@ _Config = TypeVar("_Config", bound=ClickConfig)
 
 @dataclass(frozen=True)
 class Config(ClickConfig):
-    """What `ClickConfig` has goes for all towers. Of the recipes' own settings, their widths and schedules of pre-training are used."""
+    """What `ClickConfig` has goes for all towers, but for requests, batches and dropout of items: these are each recipe's own (`ids.request`), and here of training that is gone on with alone.
+    Of the recipes' other settings, their widths and schedules of pre-training are used."""
 
     towers: tuple[str, ...] = ("ids", "content", "interests")
-    apart: bool = True
-    """Whether each tower is trained by the loss of its own score, or all by that of the mean."""
     tuned: bool = True
     """MIM's tuning of content on behaviour. Without it, content is contrasted text and picture, fused at random."""
     plugged: bool = True
@@ -49,13 +46,11 @@ class Config(ClickConfig):
     """SRP4CTR's masked prediction."""
     aligned: bool = False
     """CTRL's alignment of the ID tower with sentences."""
-    item_dropout: float = 0.1
-    cold_share: float = ppm.Config.cold_share
-    """Share of the candidates with a dropped ID that also get the statistics of an item that nobody was shown."""
     content_dropout: float = 0.1
     """Share of items without text, of items without picture, and of items without side features, in each step of training."""
     text_length: int = 128
     text_vocabulary: int = 6000
+    ids: id.Config = id.Config()
     ctrl: ctrl.Config = ctrl.Config()
     mim: mim.Config = mim.Config()
     ppm: ppm.Config = ppm.Config()
@@ -65,30 +60,38 @@ class Config(ClickConfig):
 # The joined model
 
 
-class ItemTop(nn.Module):
-    """Frozen content and side features -> the representations of all towers, one after the other: [B, dRep].
+class WithoutModality(nn.Module):
+    """The item encoder of a tower above frozen content. In training, some items are without one of their modalities."""
 
-    In training, some items are without one of their modalities, the same for all towers.
-    """
-
-    def __init__(self, towers: list[nn.Module], has_side: bool, dropout: float):
-        """`has_side`: whether the last variant of content is that without side features."""
+    def __init__(self, top: nn.Module, has_side: bool, dropout: float):
+        """`has_side`: whether the last variant of content is that without side features. `dropout`: share of the items that lose a modality, of each."""
         super().__init__()
-        self.towers = nn.ModuleList(towers)
-        self.widths = [tower.width for tower in towers]
-        self.has_side, self.dropout, self.width = has_side, dropout, sum(self.widths)
+        self.top, self.width = top, top.width
+        self.has_side, self.dropout = has_side, dropout
 
     def forward(self, content: Tensor, categories: Tensor | None = None, attributes: Tensor | None = None) -> Tensor:
-        """content [B, content], or in training [B, V, content] where the first of V variants is the whole; categories [B, K], attributes [B, A] -> [B, width]"""
+        """content [B, content], or [B, V, content] where the first of V variants is the whole; categories [B, K], attributes [B, A] -> [B, width]"""
         if content.dim() == 3:
-            count = content.shape[1]
             variant = torch.zeros(len(content), dtype=torch.int64)
             if self.training:
-                variant = torch.randint(1, count, (len(content),)) * (torch.rand(len(content)) < self.dropout * (count - 1))
-            content = content[torch.arange(len(content)), variant]
+                variant = torch.randint(1, content.shape[1], (len(content),)) * (torch.rand(len(content)) < self.dropout * (content.shape[1] - 1))
             if self.has_side:
-                keep = (variant != count - 1).unsqueeze(1)
+                keep = (variant != content.shape[1] - 1).unsqueeze(1)
                 categories, attributes = (None if one is None else one * keep for one in (categories, attributes))
+            content = content[torch.arange(len(content)), variant]
+        return self.top(content, categories, attributes)
+
+
+class ItemTop(nn.Module):
+    """Frozen content and side features -> the representations of all towers, one after the other: [B, dRep]."""
+
+    def __init__(self, towers: list[nn.Module]):
+        super().__init__()
+        self.towers = nn.ModuleList(towers)
+        self.width = sum(tower.width for tower in towers)
+
+    def forward(self, content: Tensor, categories: Tensor | None = None, attributes: Tensor | None = None) -> Tensor:
+        """content [B, content], categories [B, K], attributes [B, A] -> [B, width]"""
         return torch.cat([tower(content=content, categories=categories, attributes=attributes) for tower in self.towers if tower.width], 1)
 
 
@@ -123,7 +126,7 @@ class JoinedRanker(nn.Module):
         self.calibration = Calibration()
 
     def logits_of_towers(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
-        """user_state [B, S], history_state [B, L, H], item [B, N, dRow], context [B, C], or in training [B, N, C] -> [B, N, towers]."""
+        """user_state [B, S], history_state [B, L, H], item [B, N, dRow], context [B, C], or [B, N, C] for rows of a log -> [B, N, towers]."""
         users, histories = torch.split(user_state, self._users, 1), torch.split(history_state, self._histories, 2)
         statistics = item[:, :, self.event :]
         items = _events(item[:, :, : self.event], self._events)
@@ -148,46 +151,28 @@ def _events(joined: Tensor, widths: list[tuple[int, int]]) -> list[Tensor]:
     return [torch.cat([parts[place], parts[place + len(widths)]], 2) for place in range(len(widths))]
 
 
-class JoinedModel(ClickModel):
-    """Click models side by side, above the same content."""
-
-    def __init__(self, towers: list[ClickModel], content: Tensor, features: Features, config: Config):
-        """`content`: frozen vectors of all items, and of all items without each of their modalities, [I, V, content]."""
-        examples = Examples.of(features)
-        events = [(tower.item_table.embedding.shape[1], tower.item_encoder.width) for tower in towers]
-        side = examples.item_inputs(("categories", "attributes"))
-        user_encoder = JoinedUserEncoder([tower.user_encoder for tower in towers], [tower.user_table.embedding.shape[1] for tower in towers], events)
-        super().__init__(
-            ItemTop([tower.item_encoder for tower in towers], bool(side), config.content_dropout),
-            user_encoder,
-            JoinedRanker([tower.ranker for tower in towers], user_encoder, events),
-            _joined_table([tower.item_table for tower in towers], config.item_dropout),
-            _joined_table([tower.user_table for tower in towers], config.user_dropout),
-            examples,
-            {**side, "content": content},
-            config.cold_share,
-        )
-        self.apart = config.apart
-
-    def log_loss(self, batch: Batch) -> Tensor:
-        """Mean over the rows of a batch, and over the towers."""
-        if not self.apart:
-            return super().log_loss(batch)
-        logits = self.scored(batch, self.ranker.logits_of_towers)
-        each = functional.binary_cross_entropy_with_logits(logits, batch.label.unsqueeze(2).expand_as(logits), reduction="none").mean(2)
-        return (each * batch.present).sum() / batch.present.sum()
-
-    def loss(self, requests: Tensor, embedding_prior: float = 0.0) -> Tensor:
-        # Each tower has a table of its own, and its share of the loss: the prior must have the same.
-        return super().loss(requests, embedding_prior / (len(self.ranker.towers) if self.apart else 1))
+def joined(towers: list[ClickModel], content: Tensor, features: Features) -> ClickModel:
+    """Click models side by side, above the same frozen vectors of all items [I, content]."""
+    examples = Examples.of(features)
+    events = [(tower.item_table.embedding.shape[1], tower.item_encoder.width) for tower in towers]
+    user_encoder = JoinedUserEncoder([tower.user_encoder for tower in towers], [tower.user_table.embedding.shape[1] for tower in towers], events)
+    return ClickModel(
+        ItemTop([tower.item_encoder for tower in towers]),
+        user_encoder,
+        JoinedRanker([tower.ranker for tower in towers], user_encoder, events),
+        _joined_table([tower.item_table for tower in towers]),
+        _joined_table([tower.user_table for tower in towers]),
+        examples,
+        {**examples.item_inputs(("categories", "attributes")), "content": content},
+    )
 
 
-def _joined_table(tables: list[IdTable], dropout: float) -> IdTable:
+def _joined_table(tables: list[IdTable]) -> IdTable:
     """One vector for each ID: those of all tables, one after the other."""
     vectors = torch.cat([table.embedding.detach() for table in tables], 1)
-    joined = IdTable(len(vectors) - 1, vectors.shape[1], dropout)
-    joined.embedding = nn.Parameter(vectors)
-    return joined
+    table = IdTable(len(vectors) - 1, vectors.shape[1], 0.0)
+    table.embedding = nn.Parameter(vectors)
+    return table
 
 
 # Stages
@@ -204,23 +189,25 @@ def content_of(features: Features, config: Config, seed: int, progress: Progress
     return mim.tune_on_behaviour(features, own, text, picture, seed, progress)[0]
 
 
-def build(features: Features, config: Config, content: mim.ContentEncoder, seed: int, progress: Progress | None = None) -> JoinedModel:
-    """The towers, each with its pre-training, joined."""
-    variants = mim.variants(content, Examples.of(features).item_inputs(content.reads))
-    of_tower = {
-        "ids": lambda: _ids(features, config, seed, progress),
-        "content": lambda: _content(variants[:, 0], features, config, seed, progress),
-        "interests": lambda: mim.build(features, _with_common(config, config.mim), content, seed),
-        "sequence": lambda: _sequence(features, config, seed, progress),
-    }
-    towers = [of_tower[name]() for name in config.towers]
-    torch.manual_seed(seed)
-    return JoinedModel(towers, variants, features, config)
+def build(name: str, variants: Tensor, content: mim.ContentEncoder, features: Features, config: Config, seed: int, progress: Progress | None = None) -> ClickModel:
+    """A tower as it is before it learns clicks. `variants`: frozen vectors of all items, and of all items without each of their modalities [I, V, content]."""
+    if name == "ids":
+        return _ids(features, config, seed, progress)
+    if name == "content":
+        return _content(variants, features, config, seed, progress)
+    if name == "interests":
+        return mim.build(features, of_tower(name, config), content, seed)
+    return _sequence(features, config, seed, progress)
+
+
+def of_tower(name: str, config: Config) -> ClickConfig:
+    """The settings with which a tower learns clicks."""
+    return _with_common(config, {"ids": config.ids, "content": config.ppm, "interests": config.mim, "sequence": config.srp4ctr}[name])
 
 
 def _ids(features: Features, config: Config, seed: int, progress: Progress | None) -> ClickModel:
     if not config.aligned:
-        return id.build(features, _with_common(config, id.Config()), seed)
+        return id.build(features, _with_common(config, config.ids), seed)
     if not features.schema.text_size:
         raise UnfitData("unified aligns its ID tower with items' text, and reads none here; train it with aligned=false")
     own = _with_common(config, config.ctrl)
@@ -232,15 +219,19 @@ def _ids(features: Features, config: Config, seed: int, progress: Progress | Non
     return model
 
 
-def _content(content: Tensor, features: Features, config: Config, seed: int, progress: Progress | None) -> ClickModel:
+def _content(variants: Tensor, features: Features, config: Config, seed: int, progress: Progress | None) -> ClickModel:
     own = _with_common(config, config.ppm)
+    content = variants[:, 0]
     model = ppm.model_above(content, [content.shape[1]], features, own, seed, ids=True)
     if config.plugged:
         begin(progress, "unified: users")
         users = ppm.model_above(content, [content.shape[1]], ppm.without_item_statistics(features), own, seed, ids=False)
-        fit(users, requests(features, features.rows(0), config.request, seed), users.loss, own.user_schedule, seed, progress=progress)
+        fit(users, requests(features, features.rows(0), own.request, seed), users.loss, own.user_schedule, seed, progress=progress)
         ppm.plug_in(model, users)
-    model.item_encoder.content_dropout = 0.0  # from here on, `ItemTop` drops for all towers
+    # From here on, single modalities are dropped, and not all of the content at once.
+    model.item_encoder.content_dropout = 0.0
+    model.item_encoder = WithoutModality(model.item_encoder, bool(model.item_encoder.side.width), config.content_dropout)
+    model.inputs["content"] = variants
     return model
 
 
@@ -254,11 +245,12 @@ def _sequence(features: Features, config: Config, seed: int, progress: Progress 
 
 def _with_common(config: Config, own: _Config) -> _Config:
     """A recipe's settings, with those that all recipes have taken from `config`."""
-    return replace(own, **{one.name: getattr(config, one.name) for one in fields(ClickConfig)})
+    common = {one.name: getattr(config, one.name) for one in fields(ClickConfig) if one.name not in ("request", "item_dropout")}
+    return replace(own, **common | {"schedule": replace(config.schedule, batch=own.schedule.batch)})
 
 
 def train(features: Features, config: Config, seed: int, progress: Progress | None = None) -> TrainedModel:
-    """All stages; the last stops on the validation part's AUC."""
+    """All stages; each tower stops on the validation part's AUC."""
     schema = features.schema
     unknown = [name for name in config.towers if name not in TOWERS]
     if unknown or not config.towers or len(set(config.towers)) < len(config.towers):
@@ -266,6 +258,12 @@ def train(features: Features, config: Config, seed: int, progress: Progress | No
     if not (schema.text_size or schema.image_features or schema.image or schema.categories or schema.attributes):
         raise UnfitData("unified needs items with content, and reads none here; train the id recipe")
     content = content_of(features, config, seed, progress)
-    model = build(features, config, content, seed, progress)
-    begin(progress, "unified: clicks")
-    return train_on_clicks("unified", model, features, config, seed, progress, mim.ItemEncoder(content, model.item_encoder), content.reads)
+    variants = mim.variants(content, Examples.of(features).item_inputs(content.reads))
+    towers = []
+    for name in config.towers:
+        tower = build(name, variants, content, features, config, seed, progress)
+        begin(progress, f"unified: clicks of {name}")
+        learn_clicks(tower, features, of_tower(name, config), seed, progress)
+        towers.append(tower)
+    model = joined(towers, variants[:, 0], features)
+    return conclude("unified", model, features, mim.ItemEncoder(content, model.item_encoder), content.reads, config, progress)

@@ -39,8 +39,11 @@ public sealed class HttpLimits
     /// <summary>Milliseconds that <c>Request-Timeout-Ms</c> may ask for at most.</summary>
     public int RankTimeoutMaxMs { get; set; } = 30_000;
 
-    /// <summary>Rankings at once; more get 429.</summary>
+    /// <summary>Rankings at once, those whose body is still on its way included; more get 429.</summary>
     public int ConcurrentRankings { get; set; } = 512;
+
+    /// <summary>How many times its latency on a host at rest a ranking may take. Above, fewer are let in at once, and the others get 429.</summary>
+    public int RankLatencyTolerance { get; set; } = 4;
 
     /// <summary>Calls with scope ingest at once.</summary>
     public int ConcurrentIngests { get; set; } = 128;

@@ -12,6 +12,9 @@ public sealed record RecBackendHttpOptions
     /// <summary>Whether this host holds a model and a catalogue. One that does not answers the calls that need them with 503, and is ready without them.</summary>
     public bool Scores { get; init; } = true;
 
+    /// <summary>Rankings that the host's scorer runs at once.</summary>
+    public int ConcurrentRuns { get; init; } = Environment.ProcessorCount;
+
     /// <summary>Folder for uploads that are being checked; of the same disk as the state, because they are of its size.</summary>
     public string TemporaryFolder { get; init; } = Path.GetTempPath();
 

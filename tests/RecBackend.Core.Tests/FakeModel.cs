@@ -81,7 +81,7 @@ internal sealed class FakeModel(int number) : IModel
     public ValueTask<ContentProblem?> CheckAsync(ItemContent content, CancellationToken cancellation) =>
         new(content.Image is null ? null : new ContentProblem("image_invalid", "This model has never seen a picture."));
 
-    public async ValueTask EncodeItemsAsync(IReadOnlyList<ItemContent> items, Memory<float> representations, CancellationToken cancellation)
+    public async ValueTask EncodeItemsAsync(IReadOnlyList<ItemContent> items, Memory<float> representations, EncodingUrgency urgency, CancellationToken cancellation)
     {
         await Task.Yield();
         await ItemGate.WaitAsync(cancellation);

@@ -29,8 +29,8 @@ internal sealed class RecordingBundleStore(IBundleStore inner) : IBundleStore
 
         public ValueTask<ContentProblem?> CheckAsync(ItemContent content, CancellationToken cancellation) => inner.CheckAsync(content, cancellation);
 
-        public ValueTask EncodeItemsAsync(IReadOnlyList<ItemContent> items, Memory<float> representations, CancellationToken cancellation) =>
-            inner.EncodeItemsAsync(items, representations, cancellation);
+        public ValueTask EncodeItemsAsync(IReadOnlyList<ItemContent> items, Memory<float> representations, EncodingUrgency urgency, CancellationToken cancellation) =>
+            inner.EncodeItemsAsync(items, representations, urgency, cancellation);
 
         public ValueTask<UserEncoding> EncodeUserAsync(UserFeatures features, long userVersion, CancellationToken cancellation) =>
             inner.EncodeUserAsync(features, userVersion, cancellation);

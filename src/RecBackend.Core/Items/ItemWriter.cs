@@ -159,7 +159,7 @@ public sealed class ItemWriter(IItemDirectory items, ModelDirectory models, Item
 
         var width = model.Layout.Representation;
         var vectors = new float[writes.Count * width];
-        await model.EncodeItemsAsync([.. writes.Select(write => write.Content)], vectors, cancellation);
+        await model.EncodeItemsAsync([.. writes.Select(write => write.Content)], vectors, EncodingUrgency.Ingest, cancellation);
         return writes.Select((write, place) => new ItemUpsert(
             write.Id, write.Content, new(model.Layout.Version, vectors.AsSpan(place * width, width).ToArray(), RepresentationSource.Computed)));
     }

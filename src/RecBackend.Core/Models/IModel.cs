@@ -29,8 +29,9 @@ public interface IModel : IAsyncDisposable
     /// <summary>Runs the item encoder.</summary>
     /// <param name="items">n contents, each of which passes <see cref="CheckAsync"/>.</param>
     /// <param name="representations">[n, dRep] floats, row-major.</param>
+    /// <param name="urgency">Whether somebody waits for it. Rankings go before both.</param>
     /// <param name="cancellation">Stops between batches.</param>
-    ValueTask EncodeItemsAsync(IReadOnlyList<ItemContent> items, Memory<float> representations, CancellationToken cancellation);
+    ValueTask EncodeItemsAsync(IReadOnlyList<ItemContent> items, Memory<float> representations, EncodingUrgency urgency, CancellationToken cancellation);
 
     /// <summary>Runs the user encoder.</summary>
     /// <param name="features">What it reads; layouts as the bundle says.</param>
@@ -50,6 +51,16 @@ public interface IModel : IAsyncDisposable
     /// <exception cref="ScoringRejectedException">The queue is full, or the deadline passed.</exception>
     ValueTask ScoreAsync(
         UserEncoding user, float[] rows, int count, float[] context, float[] scores, Deadline deadline, CancellationToken cancellation);
+}
+
+/// <summary>For whom items are encoded.</summary>
+public enum EncodingUrgency
+{
+    /// <summary>A caller that writes items.</summary>
+    Ingest,
+
+    /// <summary>Bulk work: a warm job, a bundle that is prepared, items that were left for later. It goes on while callers write, more slowly.</summary>
+    Warm,
 }
 
 /// <summary>Inputs of the user encoder, [1, …] each; all arrays pinned and of the layout's sizes. Pooled by the caller.</summary>

@@ -52,7 +52,7 @@ internal sealed class RepresentationWriter(IItemDirectory items)
 
         var width = model.Layout.Representation;
         var vectors = new float[readable.Count * width];
-        await model.EncodeItemsAsync([.. readable.Select(record => record.Content)], vectors, cancellation);
+        await model.EncodeItemsAsync([.. readable.Select(record => record.Content)], vectors, EncodingUrgency.Warm, cancellation);
         await items.SetRepresentationsAsync([.. readable.Select((record, place) => Update(record, place))], cancellation);
 
         RepresentationUpdate Update(ItemRecord record, int place)

@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using System.Globalization;
 using System.Text;
 using Microsoft.AspNetCore.Http;
@@ -10,15 +11,32 @@ using RecBackend.Http.Problems;
 namespace RecBackend.Http.Ranking;
 
 /// <summary><c>POST /v1/rank</c>.</summary>
-internal sealed class RankEndpoint(IRanker ranker, ModelDirectory models, HttpLimits limits, TimeProvider clock)
+internal sealed class RankEndpoint
 {
     /// <summary>Milliseconds that the caller waits for the model.</summary>
     public const string TimeoutHeader = "Request-Timeout-Ms";
 
     private const string RequestIdHeader = "X-Request-Id";
 
-    // As many as there can be at once: a pool of the default size, two for each processor, lets most of them go while rankings wait for the scorer.
-    private readonly ObjectPool<RankExchange> _exchanges = new DefaultObjectPool<RankExchange>(new ExchangePolicy(), limits.ConcurrentRankings);
+    // The same for all: under overload, most of what a host writes.
+    private static readonly Problem TooMany = new(ProblemCode.Overloaded, "As many rankings are at work as the host keeps up with (RecBackend:Limits:RankLatencyTolerance).");
+
+    private readonly IRanker _ranker;
+    private readonly ModelDirectory _models;
+    private readonly HttpLimits _limits;
+    private readonly TimeProvider _clock;
+    private readonly RankLimit _limit;
+    private readonly ObjectPool<RankExchange> _exchanges;
+
+    public RankEndpoint(IRanker ranker, ModelDirectory models, HttpLimits limits, RecBackendHttpOptions options, IMeterFactory meters, TimeProvider clock)
+    {
+        (_ranker, _models, _limits, _clock) = (ranker, models, limits, clock);
+        _limit = new RankLimit(options.ConcurrentRuns, limits.ConcurrentRankings, limits.RankLatencyTolerance);
+        _limit.Observe(meters.Create(Telemetry.Name));
+
+        // As many as there can be at once: a pool of the default size, two for each processor, lets most of them go while rankings wait for the scorer.
+        _exchanges = new DefaultObjectPool<RankExchange>(new ExchangePolicy(), limits.ConcurrentRankings);
+    }
 
     public async Task RankAsync(HttpContext context)
     {
@@ -36,21 +54,45 @@ internal sealed class RankEndpoint(IRanker ranker, ModelDirectory models, HttpLi
     private async Task RankAsync(HttpContext context, RankExchange exchange)
     {
         var deadline = ReadDeadline(context.Request.Headers);
-        var body = await exchange.ReadBodyAsync(context.Request.BodyReader, limits.RankBody, context.RequestAborted);
-        var started = clock.GetTimestamp();
-        RankBodyReader.Read(body.Span, exchange, limits);
-        exchange.Request.Deadline = deadline;
-        EnsureRequestId(exchange, context.Request.Headers);
 
-        using (var ranking = await ranker.RankAsync(exchange.Request, context.RequestAborted))
+        // The place is taken with the body at hand: who sends slowly holds none.
+        var body = await exchange.ReadBodyAsync(context.Request.BodyReader, _limits.RankBody, context.RequestAborted);
+        if (!_limit.TryEnter(out var inFlight))
         {
-            RankReplyWriter.Write(exchange, ranking, exchange.Explain ? LayoutOf(ranking.Model) : null, clock.GetElapsedTime(started));
+            context.Response.Headers.RetryAfter = "1";
+            await TooMany.WriteAsync(context);
+            return;
+        }
+
+        try
+        {
+            await RankAsync(body, deadline, inFlight, exchange, context);
+        }
+        finally
+        {
+            _limit.Leave();
         }
 
         var response = context.Response;
         response.ContentType = "application/json";
         response.ContentLength = exchange.Reply.Written.Length;
         await response.BodyWriter.WriteAsync(exchange.Reply.WrittenMemory, context.RequestAborted);
+    }
+
+    private async ValueTask RankAsync(ReadOnlyMemory<byte> body, Deadline deadline, int inFlight, RankExchange exchange, HttpContext context)
+    {
+        var started = _clock.GetTimestamp();
+        RankBodyReader.Read(body.Span, exchange, _limits);
+        exchange.Request.Deadline = deadline;
+        EnsureRequestId(exchange, context.Request.Headers);
+
+        using var ranking = await _ranker.RankAsync(exchange.Request, context.RequestAborted);
+        if (ranking.Mode == RankingMode.Model)
+        {
+            _limit.Learn(_clock.GetElapsedTime(started) - ranking.Times.UserRead, inFlight);
+        }
+
+        RankReplyWriter.Write(exchange, ranking, exchange.Explain ? LayoutOf(ranking.Model) : null, _clock.GetElapsedTime(started));
     }
 
     /// <summary>Of the body, else of the gateway, so that its log, the reply and the events that follow speak of one thing; else a new one.</summary>
@@ -67,7 +109,7 @@ internal sealed class RankEndpoint(IRanker ranker, ModelDirectory models, HttpLi
         }
         else
         {
-            RequestIds.Write(exchange.RequestId.Take(RequestIds.Length), clock.GetUtcNow());
+            RequestIds.Write(exchange.RequestId.Take(RequestIds.Length), _clock.GetUtcNow());
         }
     }
 
@@ -76,15 +118,15 @@ internal sealed class RankEndpoint(IRanker ranker, ModelDirectory models, HttpLi
         var header = headers[TimeoutHeader];
         if (header.Count == 0)
         {
-            return Deadline.After(TimeSpan.FromMilliseconds(limits.RankTimeoutMs), clock);
+            return Deadline.After(TimeSpan.FromMilliseconds(_limits.RankTimeoutMs), _clock);
         }
 
-        if (!int.TryParse(header.ToString(), NumberStyles.None, CultureInfo.InvariantCulture, out var milliseconds) || milliseconds > limits.RankTimeoutMaxMs)
+        if (!int.TryParse(header.ToString(), NumberStyles.None, CultureInfo.InvariantCulture, out var milliseconds) || milliseconds > _limits.RankTimeoutMaxMs)
         {
-            throw new ProblemException(ProblemCode.ParameterInvalid, $"It is a number of milliseconds, at most {limits.RankTimeoutMaxMs}.", TimeoutHeader);
+            throw new ProblemException(ProblemCode.ParameterInvalid, $"It is a number of milliseconds, at most {_limits.RankTimeoutMaxMs}.", TimeoutHeader);
         }
 
-        return Deadline.After(TimeSpan.FromMilliseconds(milliseconds), clock);
+        return Deadline.After(TimeSpan.FromMilliseconds(milliseconds), _clock);
     }
 
     private ModelLayout? LayoutOf(string? version)
@@ -96,7 +138,7 @@ internal sealed class RankEndpoint(IRanker ranker, ModelDirectory models, HttpLi
 
         try
         {
-            using var lease = models.Lease(version);
+            using var lease = _models.Lease(version);
             return lease.Serving?.Layout;
         }
         catch (BundleRefusedException)

@@ -3,18 +3,25 @@ using RecBackend.Core.Models;
 namespace RecBackend.Scoring.Onnx;
 
 /// <summary>
-/// Admits a fixed number of runs at once; others wait in the order in which they came, up to a bound and to their deadline.
+/// Admits a fixed number of runs at once; others wait in the order in which they came, up to a bound and to their deadline. Who cannot make its deadline any more is told so at once.
 /// With a free place entering allocates nothing.
 /// </summary>
 internal sealed class AdmissionGate
 {
+    // Of so many places in a row at least one goes to those behind.
+    private const int Turns = 8;
+
     private readonly Lock _lock = new();
     private readonly LinkedList<Waiter> _queue = new();
+    private readonly LinkedList<Waiter> _behind = new();
+    private readonly List<TaskCompletionSource> _quiet = [];
     private readonly int _queueLength;
     private readonly TimeProvider _clock;
     private readonly ScoringMetrics _metrics;
     private readonly int _concurrency;
     private int _free;
+    private int _turn;
+    private double _meanRun;
 
     /// <param name="name">Tag of its metrics.</param>
     /// <param name="concurrency">How many are admitted at once.</param>
@@ -56,15 +63,18 @@ internal sealed class AdmissionGate
         {
             lock (_lock)
             {
-                return _queue.Count;
+                return _queue.Count + _behind.Count;
             }
         }
     }
 
     /// <summary>Waits for a place. Every entry must be followed by one <see cref="Leave"/>.</summary>
-    /// <exception cref="ScoringRejectedException">The queue is full, or the deadline passed before there was a place.</exception>
+    /// <param name="deadline">Until when.</param>
+    /// <param name="cancellation">Gives up.</param>
+    /// <param name="behind">Whether others go before it, but for one place in eight.</param>
+    /// <exception cref="ScoringRejectedException">The queue is full, or the deadline passed before there was a place, or would.</exception>
     /// <exception cref="OperationCanceledException">The caller gave up.</exception>
-    public ValueTask EnterAsync(Deadline deadline, CancellationToken cancellation)
+    public ValueTask EnterAsync(Deadline deadline, CancellationToken cancellation, bool behind = false)
     {
         if (cancellation.IsCancellationRequested)
         {
@@ -79,43 +89,125 @@ internal sealed class AdmissionGate
         Waiter waiter;
         lock (_lock)
         {
-            // Nobody waits while a place is free: Leave hands its place to the first in the queue.
+            // Nobody waits while a place is free: Leave hands its place to the next in line.
             if (_free > 0)
             {
                 _free--;
                 return ValueTask.CompletedTask;
             }
 
-            if (_queue.Count >= _queueLength)
+            var waiting = _queue.Count + _behind.Count;
+            if (waiting >= _queueLength)
             {
                 return ValueTask.FromException(Reject(ScoringRejection.Overloaded));
             }
 
+            if (deadline != Deadline.None && deadline.Left(_clock).TotalSeconds < (waiting + 1) * _meanRun / _concurrency)
+            {
+                return ValueTask.FromException(Reject(ScoringRejection.DeadlineExceeded));
+            }
+
             waiter = new Waiter();
-            waiter.Node = _queue.AddLast(waiter);
+            waiter.Node = (behind ? _behind : _queue).AddLast(waiter);
         }
 
         return WaitAsync(waiter, deadline, cancellation);
     }
 
-    /// <summary>Gives the place back: to the first in the queue, if anybody waits.</summary>
-    public void Leave()
+    /// <summary>Gives the place back: to the next in line, if anybody waits.</summary>
+    /// <param name="ran">How long the run took that held the place, if what the next ones will wait is to be reckoned from it.</param>
+    public void Leave(TimeSpan? ran = null)
     {
-        Waiter? next = null;
+        Waiter? next;
+        TaskCompletionSource[] quiet;
         lock (_lock)
         {
-            if (_queue.First is { } first)
+            if (ran is { } time)
             {
-                next = first.Value;
-                Unlink(next);
+                _meanRun += (time.TotalSeconds - _meanRun) / 16;
             }
-            else
+
+            next = Next();
+            if (next is null)
             {
                 _free++;
             }
+            else
+            {
+                Unlink(next);
+            }
+
+            quiet = TakeQuiet();
         }
 
         next?.Admitted.SetResult();
+        Array.ForEach(quiet, static one => one.TrySetResult());
+    }
+
+    /// <summary>Waits until nobody waits for a place, but not for ever.</summary>
+    /// <param name="atMost">How long at most.</param>
+    /// <param name="cancellation">Gives up.</param>
+    /// <exception cref="OperationCanceledException">The caller gave up.</exception>
+    public async ValueTask QuietAsync(TimeSpan atMost, CancellationToken cancellation)
+    {
+        TaskCompletionSource quiet;
+        lock (_lock)
+        {
+            if (IsQuiet)
+            {
+                return;
+            }
+
+            quiet = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            _quiet.Add(quiet);
+        }
+
+        try
+        {
+            await quiet.Task.WaitAsync(atMost, _clock, cancellation);
+        }
+        catch (TimeoutException)
+        {
+            // It has waited long enough.
+        }
+        finally
+        {
+            lock (_lock)
+            {
+                _quiet.Remove(quiet);
+            }
+        }
+    }
+
+    private bool IsQuiet => _queue.Count == 0 && _behind.Count == 0;
+
+    private TaskCompletionSource[] TakeQuiet()
+    {
+        if (_quiet.Count == 0 || !IsQuiet)
+        {
+            return [];
+        }
+
+        TaskCompletionSource[] quiet = [.. _quiet];
+        _quiet.Clear();
+        return quiet;
+    }
+
+    /// <summary>Who gets the next place, or null.</summary>
+    private Waiter? Next()
+    {
+        if (_queue.First is not { } first)
+        {
+            return _behind.First?.Value;
+        }
+
+        if (_behind.First is { } patient && ++_turn >= Turns)
+        {
+            _turn = 0;
+            return patient.Value;
+        }
+
+        return first.Value;
     }
 
     private async ValueTask WaitAsync(Waiter waiter, Deadline deadline, CancellationToken cancellation)
@@ -151,6 +243,7 @@ internal sealed class AdmissionGate
     /// <param name="cause">Why; null for the deadline.</param>
     private void GiveUp(Waiter waiter, Exception? cause)
     {
+        TaskCompletionSource[] quiet;
         lock (_lock)
         {
             if (waiter.Node is null)
@@ -159,14 +252,16 @@ internal sealed class AdmissionGate
             }
 
             Unlink(waiter);
+            quiet = TakeQuiet();
         }
 
         waiter.Admitted.SetException(cause ?? Reject(ScoringRejection.DeadlineExceeded));
+        Array.ForEach(quiet, static one => one.TrySetResult());
     }
 
-    private void Unlink(Waiter waiter)
+    private static void Unlink(Waiter waiter)
     {
-        _queue.Remove(waiter.Node!);
+        waiter.Node!.List!.Remove(waiter.Node);
         waiter.Node = null;
     }
 

@@ -8,6 +8,9 @@ namespace RecBackend.Scoring.Onnx;
 /// <summary>A loaded bundle: three ONNX Runtime sessions and two ID tables. Made by <see cref="BundleLoader"/>, which has checked it in full.</summary>
 internal sealed class OnnxModel : IModel
 {
+    /// <summary>How long a batch of items waits for a moment in which no ranking does. A host that is never without such rankings still encodes ten batches a second.</summary>
+    internal static readonly TimeSpan LongestYield = TimeSpan.FromMilliseconds(100);
+
     private readonly ScoringRuntime _runtime;
     private readonly Graph _itemEncoder;
     private readonly Graph _userEncoder;
@@ -39,7 +42,7 @@ internal sealed class OnnxModel : IModel
     public ValueTask<ContentProblem?> CheckAsync(ItemContent content, CancellationToken cancellation) =>
         _reader.CheckAsync(content, _runtime.DecodeGate, cancellation);
 
-    public async ValueTask EncodeItemsAsync(IReadOnlyList<ItemContent> items, Memory<float> representations, CancellationToken cancellation)
+    public async ValueTask EncodeItemsAsync(IReadOnlyList<ItemContent> items, Memory<float> representations, EncodingUrgency urgency, CancellationToken cancellation)
     {
         if (representations.Length != items.Count * Layout.Representation)
         {
@@ -52,9 +55,11 @@ internal sealed class OnnxModel : IModel
             for (var begin = 0; begin < items.Count; begin += _runtime.Options.EncodingBatch)
             {
                 // Between two batches the place is free for another caller: a bulk load and a single item take turns.
-                await _runtime.EncodeGate.EnterAsync(Deadline.None, cancellation);
+                await _runtime.EncodeGate.EnterAsync(Deadline.None, cancellation, behind: urgency == EncodingUrgency.Warm);
                 try
                 {
+                    // A batch holds a processor for some milliseconds, so rankings that wait go before it; never for good, though.
+                    await _runtime.RankGate.QuietAsync(LongestYield, cancellation);
                     EncodeBatch(items, begin, representations.Span);
                 }
                 finally
@@ -98,13 +103,14 @@ internal sealed class OnnxModel : IModel
         try
         {
             await _runtime.RankGate.EnterAsync(deadline, cancellation);
+            var begin = _runtime.Clock.GetTimestamp();
             try
             {
                 Score(user, rows, count, context, scores);
             }
             finally
             {
-                _runtime.RankGate.Leave();
+                _runtime.RankGate.Leave(_runtime.Clock.GetElapsedTime(begin));
             }
         }
         finally

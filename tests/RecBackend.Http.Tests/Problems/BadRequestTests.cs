@@ -205,7 +205,7 @@ public sealed class BadRequestTests(SharedHost shared) : IClassFixture<SharedHos
         });
         const string Body = """{"user":"u","items":["i01"]}""";
         var held = host.PostAsync("/v1/rank", Body);
-        await ranker.Entered;
+        await ranker.EnteredAsync(1);
         using (var content = new StringContent(Body))
         using (var refused = await host.Client.PostAsync("/v1/rank", content))
         {
@@ -220,13 +220,41 @@ public sealed class BadRequestTests(SharedHost shared) : IClassFixture<SharedHos
         Assert.Equal(200, (await host.PostAsync("/v1/rank", Body)).Status);
     }
 
+    [Fact]
+    public async Task Rankings_that_the_host_does_not_keep_up_with_get_429_with_their_body_read()
+    {
+        var ranker = new HeldRanker();
+        await using var host = await RunningHost.StartAsync(new HostSettings { Ranker = inner => ranker.Over(inner) });
+        const string Body = """{"user":"u","items":["i01"]}""";
+        var held = Enumerable.Range(0, 64).Select(_ => host.PostAsync("/v1/rank", Body)).ToList();
+        await ranker.EnteredAsync(64);
+        for (var i = 0; i < 3; i++)
+        {
+            using var content = new StringContent(Body);
+            using var refused = await host.Client.PostAsync("/v1/rank", content);
+            Assert.Equal(429, (int)refused.StatusCode);
+            Assert.True(refused.Headers.RetryAfter?.Delta > TimeSpan.Zero);
+            Assert.Contains("\"overloaded\"", await refused.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+        }
+
+        ranker.Release();
+        Assert.All(await Task.WhenAll(held), answer => Assert.Equal(200, answer.Status));
+        Assert.Equal(200, (await host.PostAsync("/v1/rank", Body)).Status);
+    }
+
     private sealed class HeldRanker : IRanker
     {
-        private readonly TaskCompletionSource _entered = new();
+        private readonly SemaphoreSlim _entered = new(0);
         private readonly TaskCompletionSource _released = new();
         private IRanker? _inner;
 
-        public Task Entered => _entered.Task;
+        public async Task EnteredAsync(int count)
+        {
+            for (var i = 0; i < count; i++)
+            {
+                Assert.True(await _entered.WaitAsync(TimeSpan.FromSeconds(30)));
+            }
+        }
 
         public HeldRanker Over(IRanker inner)
         {
@@ -238,7 +266,7 @@ public sealed class BadRequestTests(SharedHost shared) : IClassFixture<SharedHos
 
         public async ValueTask<Core.Ranking.Ranking> RankAsync(RankRequest request, CancellationToken cancellation)
         {
-            _entered.TrySetResult();
+            _entered.Release();
             await _released.Task.WaitAsync(TimeSpan.FromSeconds(30), cancellation);
             return await _inner!.RankAsync(request, cancellation);
         }

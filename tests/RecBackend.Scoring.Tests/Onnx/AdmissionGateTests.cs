@@ -90,6 +90,89 @@ public sealed class AdmissionGateTests : IDisposable
     }
 
     [Fact]
+    public async Task Deadline_that_the_queue_cannot_make_is_rejected_at_once()
+    {
+        var gate = Gate(concurrency: 1, queue: 100);
+        for (var run = 0; run < 200; run++)
+        {
+            await gate.EnterAsync(Deadline.None, default);
+            gate.Leave(ran: TimeSpan.FromMilliseconds(10));
+        }
+
+        await gate.EnterAsync(Deadline.None, default);
+        var first = gate.EnterAsync(Deadline.None, default).AsTask();
+        var second = gate.EnterAsync(Deadline.None, default).AsTask();
+
+        // Two wait, so that a third has 30 ms before it.
+        var tooLate = gate.EnterAsync(Deadline.After(TimeSpan.FromMilliseconds(29), _clock), default);
+        var inTime = gate.EnterAsync(Deadline.After(TimeSpan.FromMilliseconds(31), _clock), default).AsTask();
+
+        Assert.True(tooLate.IsCompleted);
+        Assert.Equal(ScoringRejection.DeadlineExceeded, (await Assert.ThrowsAsync<ScoringRejectedException>(tooLate.AsTask)).Reason);
+        Assert.False(inTime.IsCompleted);
+        for (var left = 0; left < 4; left++)
+        {
+            gate.Leave();
+        }
+
+        await Task.WhenAll(first, second, inTime);
+        Assert.Equal((1, 0), (gate.Free, gate.Waiting));
+    }
+
+    [Fact]
+    public async Task Who_is_behind_waits_for_the_others_and_gets_one_place_in_eight()
+    {
+        var gate = Gate(concurrency: 1, queue: 100);
+        await gate.EnterAsync(Deadline.None, default);
+        var order = new List<string>();
+        var behind = Enumerable.Range(0, 2).Select(place => EnterAsync($"behind {place}", isBehind: true)).ToList();
+        var before = Enumerable.Range(0, 10).Select(place => EnterAsync($"before {place}", isBehind: false)).ToList();
+
+        for (var left = 0; left < 12; left++)
+        {
+            var waiting = behind.Concat(before).Where(one => !one.IsCompleted).ToList();
+            gate.Leave();
+            await Task.WhenAny(waiting);
+            Assert.Equal(left + 1, order.Count);
+        }
+
+        string[] expected = [.. Enumerable.Range(0, 7).Select(place => $"before {place}"), "behind 0", "before 7", "before 8", "before 9", "behind 1"];
+        Assert.Equal(expected, order);
+
+        async Task EnterAsync(string name, bool isBehind)
+        {
+            await gate.EnterAsync(Deadline.None, default, isBehind);
+            order.Add(name);
+        }
+    }
+
+    [Fact]
+    public async Task Quiet_comes_when_the_last_one_waiting_is_in_or_when_the_time_is_up()
+    {
+        var gate = Gate(concurrency: 1, queue: 10);
+        await gate.EnterAsync(Deadline.None, default);
+        Assert.True(gate.QuietAsync(TimeSpan.FromMilliseconds(100), default).AsTask().IsCompletedSuccessfully);
+
+        var waiters = Enumerable.Range(0, 2).Select(_ => gate.EnterAsync(Deadline.None, default).AsTask()).ToList();
+        var quiet = gate.QuietAsync(TimeSpan.FromMilliseconds(100), default).AsTask();
+        gate.Leave();
+        await waiters[0];
+        Assert.False(quiet.IsCompleted);
+        gate.Leave();
+        await waiters[1];
+        await quiet;
+
+        var another = gate.EnterAsync(Deadline.None, default).AsTask();
+        var patient = gate.QuietAsync(TimeSpan.FromMilliseconds(100), default).AsTask();
+        _clock.Advance(TimeSpan.FromMilliseconds(99));
+        Assert.False(patient.IsCompleted);
+        _clock.Advance(TimeSpan.FromMilliseconds(1));
+        await patient;
+        gate.Leave();
+        await another;
+    }
+
+    [Fact]
     public async Task Cancelled_waiter_leaves_the_queue()
     {
         var gate = Gate(concurrency: 1, queue: 10);

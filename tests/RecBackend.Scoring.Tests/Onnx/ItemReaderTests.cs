@@ -60,7 +60,7 @@ public class ItemReaderTests
 
         var item = new ItemContent { Title = "words" };
         Assert.Null(await words.CheckAsync(item, default));
-        await words.EncodeItemsAsync([item], new float[words.Layout.Representation], default);
+        await words.EncodeItemsAsync([item], new float[words.Layout.Representation], EncodingUrgency.Warm, default);
 
         runtime.DecodeGate.Leave();
         Assert.All(await Task.WhenAll(checks), Assert.Null);

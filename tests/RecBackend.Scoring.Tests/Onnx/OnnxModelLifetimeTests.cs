@@ -27,7 +27,7 @@ public sealed class OnnxModelLifetimeTests : IDisposable
         Assert.NotNull(await encoding);
         await disposing;
         await model.DisposeAsync();
-        await Assert.ThrowsAsync<ObjectDisposedException>(() => model.EncodeItemsAsync([new ItemContent()], new float[model.Layout.Representation], default).AsTask());
+        await Assert.ThrowsAsync<ObjectDisposedException>(() => model.EncodeItemsAsync([new ItemContent()], new float[model.Layout.Representation], EncodingUrgency.Warm, default).AsTask());
     }
 
     [Fact]
@@ -89,7 +89,7 @@ public sealed class OnnxModelLifetimeTests : IDisposable
         using var runtime = TestRuntime.Create(new ScoringOptions { MaxConcurrency = 1, QueueLength = 0, EncodingConcurrency = 1 });
         await using var model = await TestRuntime.LoadAsync(runtime, Golden.Path("tiny-bundle"), _state.Path);
         await runtime.EncodeGate.EnterAsync(Deadline.None, default);
-        var bulk = model.EncodeItemsAsync(ModelFixture.Contents(100, seed: 1), new float[100 * model.Layout.Representation], default);
+        var bulk = model.EncodeItemsAsync(ModelFixture.Contents(100, seed: 1), new float[100 * model.Layout.Representation], EncodingUrgency.Warm, default);
 
         Assert.NotNull(await model.EncodeUserAsync(ModelFixture.GoldenUser(model.Layout, 0).Features, 1, default));
         Assert.False(bulk.IsCompleted);
@@ -104,7 +104,7 @@ public sealed class OnnxModelLifetimeTests : IDisposable
         await using var model = await TestRuntime.LoadAsync(runtime, Golden.Path("tiny-bundle"), _state.Path);
 
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() =>
-            model.EncodeItemsAsync([new ItemContent()], new float[model.Layout.Representation], new CancellationToken(canceled: true)).AsTask());
+            model.EncodeItemsAsync([new ItemContent()], new float[model.Layout.Representation], EncodingUrgency.Warm, new CancellationToken(canceled: true)).AsTask());
 
         Assert.Equal(1, runtime.EncodeGate.Free);
     }

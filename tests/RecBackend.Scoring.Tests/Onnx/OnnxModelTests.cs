@@ -106,12 +106,12 @@ public sealed class OnnxModelTests(ModelFixture fixture) : IClassFixture<ModelFi
     {
         var items = ModelFixture.Contents(37, Seed);
         var together = new float[items.Count * Layout.Representation];
-        await _model.EncodeItemsAsync(items, together, default);
+        await _model.EncodeItemsAsync(items, together, EncodingUrgency.Warm, default);
 
         for (var i = 0; i < items.Count; i++)
         {
             var alone = new float[Layout.Representation];
-            await _model.EncodeItemsAsync([items[i]], alone, default);
+            await _model.EncodeItemsAsync([items[i]], alone, EncodingUrgency.Warm, default);
             AssertEqual(together[(i * Layout.Representation)..((i + 1) * Layout.Representation)], alone, 1e-6f);
         }
     }
@@ -135,13 +135,13 @@ public sealed class OnnxModelTests(ModelFixture fixture) : IClassFixture<ModelFi
         ];
         var representations = new float[items.Length * Layout.Representation];
 
-        await _model.EncodeItemsAsync(items, representations, default);
+        await _model.EncodeItemsAsync(items, representations, EncodingUrgency.Warm, default);
 
         Assert.Equal(items.Length, representations.Chunk(Layout.Representation).Select(vector => string.Join(' ', vector)).Distinct().Count());
     }
 
     [Fact]
-    public async Task Encoding_nothing_gives_nothing() => await _model.EncodeItemsAsync([], Memory<float>.Empty, default);
+    public async Task Encoding_nothing_gives_nothing() => await _model.EncodeItemsAsync([], Memory<float>.Empty, EncodingUrgency.Warm, default);
 
     [Fact]
     public void Unknown_ids_get_the_trained_unknown_vector()

@@ -1,0 +1,151 @@
+using RecBackend.Http.Ranking;
+
+namespace RecBackend.Http.Tests.Ranking;
+
+/// <summary>The limit before a simulated scorer: a few processors, one queue, arrivals that wait for nobody. Its time is simulated too.</summary>
+public sealed class RankLimitTests
+{
+    private const int Processors = 2;
+    private const double Service = 0.002;
+    private const double Capacity = Processors / Service;
+
+    [Fact]
+    public void Below_saturation_hardly_anything_is_refused()
+    {
+        var scorer = new SimulatedScorer(seed: 1);
+        var rest = scorer.Offer(0.7 * Capacity, seconds: 60);
+        Assert.True(rest.Served > 40_000, $"{rest.Served} were served");
+        Assert.True(rest.Refused <= 4, $"{rest.Refused} were refused");
+    }
+
+    [Theory]
+    [InlineData(2)]
+    [InlineData(10)]
+    public void Above_saturation_the_scorer_stays_busy_and_latency_stays_bounded_for_as_long_as_it_lasts(double times)
+    {
+        var scorer = new SimulatedScorer(seed: 2);
+        scorer.Offer(0.7 * Capacity, seconds: 5);
+        scorer.Offer(times * Capacity, seconds: 1);
+        var early = scorer.Offer(times * Capacity, seconds: 30);
+        var late = scorer.Offer(times * Capacity, seconds: 30);
+
+        foreach (var part in new[] { early, late })
+        {
+            Assert.True(part.Served >= 0.95 * Capacity * 30, $"{part.Served} of {Capacity * 30} were served");
+
+            // The latency that the tolerance of 4 allows, and its headroom of four rankings.
+            Assert.True(part.P99 <= ((4 * Processors) + 4 + 2) * Service / Processors * 1.5, $"p99 is {part.P99}");
+        }
+    }
+
+    [Fact]
+    public void After_a_storm_nothing_is_refused_as_soon_as_its_queue_is_gone()
+    {
+        var scorer = new SimulatedScorer(seed: 3);
+        scorer.Offer(0.7 * Capacity, seconds: 5);
+        scorer.Offer(10 * Capacity, seconds: 10);
+        scorer.Offer(0.7 * Capacity, seconds: 2);
+        var after = scorer.Offer(0.7 * Capacity, seconds: 20);
+        Assert.True(after.Refused < 0.002 * after.Served, $"{after.Refused} of {after.Served} were refused");
+    }
+
+    [Fact]
+    public void Slower_model_is_learned_and_used_in_full()
+    {
+        var scorer = new SimulatedScorer(seed: 4);
+        scorer.Offer(0.7 * Capacity, seconds: 5);
+        scorer.Service = 10 * Service;
+        scorer.Offer(0.07 * Capacity, seconds: 60);
+        var full = scorer.Offer(0.2 * Capacity, seconds: 60);
+        Assert.True(full.Served >= 0.95 * Capacity / 10 * 60, $"{full.Served} were served");
+    }
+
+    [Fact]
+    public void Slower_model_is_learned_under_overload_too()
+    {
+        var scorer = new SimulatedScorer(seed: 5);
+        scorer.Offer(2 * Capacity, seconds: 5);
+        scorer.Service = 10 * Service;
+        var full = scorer.Offer(2 * Capacity, seconds: 60);
+        Assert.True(full.Served >= 0.95 * Capacity / 10 * 60, $"{full.Served} were served");
+        Assert.True(scorer.Limit.Limit >= Processors);
+    }
+
+    [Fact]
+    public void Burst_on_a_host_at_rest_is_let_in()
+    {
+        var limit = new RankLimit(Processors, most: 512, tolerance: 4);
+        for (var call = 1; call <= 64; call++)
+        {
+            Assert.True(limit.TryEnter(out var inFlight));
+            Assert.Equal(call, inFlight);
+        }
+
+        Assert.False(limit.TryEnter(out _));
+        limit.Leave();
+        Assert.True(limit.TryEnter(out _));
+    }
+
+    [Fact]
+    public void Limit_stays_between_its_bounds()
+    {
+        var limit = new RankLimit(concurrency: 3, most: 50, tolerance: 1);
+        for (var ranking = 0; ranking < 1000; ranking++)
+        {
+            limit.Learn(TimeSpan.FromMilliseconds(1), inFlight: 50);
+        }
+
+        Assert.Equal(50, limit.Limit);
+        limit.Learn(TimeSpan.FromMilliseconds(1), inFlight: 1);
+        for (var ranking = 0; ranking < 1000; ranking++)
+        {
+            limit.Learn(TimeSpan.FromSeconds(10), inFlight: 50);
+        }
+
+        Assert.InRange(limit.Limit, 3, 8);
+        Assert.Equal(2, new RankLimit(concurrency: 16, most: 2, tolerance: 4).Limit);
+    }
+
+    /// <summary>Processors that serve one queue, behind the limit. Service times vary by a fifth.</summary>
+    private sealed class SimulatedScorer(int seed)
+    {
+        private readonly Random _random = new(seed);
+        private readonly PriorityQueue<(double Arrived, int InFlight), double> _ends = new();
+        private readonly double[] _free = new double[Processors];
+        private double _now;
+
+        public RankLimit Limit { get; } = new(Processors, most: 512, tolerance: 4);
+
+        public double Service { get; set; } = RankLimitTests.Service;
+
+        public (int Served, int Refused, double P99) Offer(double rate, double seconds)
+        {
+            var latencies = new List<double>();
+            var refused = 0;
+            for (var end = _now + seconds; _now < end;)
+            {
+                _now -= Math.Log(1 - _random.NextDouble()) / rate;
+                while (_ends.TryPeek(out var ranking, out var ended) && ended <= _now)
+                {
+                    _ends.Dequeue();
+                    Limit.Learn(TimeSpan.FromSeconds(ended - ranking.Arrived), ranking.InFlight);
+                    Limit.Leave();
+                    latencies.Add(ended - ranking.Arrived);
+                }
+
+                if (!Limit.TryEnter(out var inFlight))
+                {
+                    refused++;
+                    continue;
+                }
+
+                var processor = _free[0] <= _free[1] ? 0 : 1;
+                _free[processor] = Math.Max(_free[processor], _now) + (Service * (0.8 + (0.4 * _random.NextDouble())));
+                _ends.Enqueue((_now, inFlight), _free[processor]);
+            }
+
+            latencies.Sort();
+            return (latencies.Count, refused, latencies.Count == 0 ? 0 : latencies[(int)(0.99 * (latencies.Count - 1))]);
+        }
+    }
+}

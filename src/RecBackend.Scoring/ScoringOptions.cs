@@ -21,11 +21,20 @@ public sealed class ScoringOptions
     /// <summary>The GPU to use, by its CUDA number.</summary>
     public int DeviceId { get; set; }
 
-    /// <summary>How many rankings and user encodings run at once; 0 = one for each processor.</summary>
+    /// <summary>How many rankings (batches of them, where <see cref="MaxBatch"/> is more than 1) and user encodings run at once; 0 = one for each processor, and two on a GPU: one is copied while the other runs.</summary>
     public int MaxConcurrency { get; set; }
 
     /// <summary>How many of them may wait; the next one is rejected as overload.</summary>
     public int QueueLength { get; set; } = 256;
+
+    /// <summary>How many rankings of like numbers of candidates run as one; 0 = 1 on a processor, where one at a time is quickest, and 16 on a GPU.</summary>
+    public int MaxBatch { get; set; }
+
+    /// <summary>How many microseconds a ranking waits for others to run with while the device is busy anyway. An idle device waits for nobody.</summary>
+    public int BatchDelayMicroseconds { get; set; } = 1_000;
+
+    /// <summary>Candidates of all rankings of a batch, filled up ones included: what bounds its memory.</summary>
+    public int MaxBatchCandidates { get; set; } = 65_536;
 
     /// <summary>How many batches of item contents are encoded, or pictures checked, at once, beside the rankings; 0 = half of the processors, at least one.</summary>
     public int EncodingConcurrency { get; set; }
@@ -46,7 +55,10 @@ public sealed class ScoringOptions
     public long MaxBundleBytes { get; set; } = 8L << 30;
 
     /// <summary><see cref="MaxConcurrency"/> with its default applied.</summary>
-    public int EffectiveConcurrency => MaxConcurrency == 0 ? Environment.ProcessorCount : MaxConcurrency;
+    public int EffectiveConcurrency => MaxConcurrency != 0 ? MaxConcurrency : Provider == ScoringProvider.Cpu ? Environment.ProcessorCount : 2;
+
+    /// <summary><see cref="MaxBatch"/> with its default applied.</summary>
+    public int EffectiveBatch => MaxBatch != 0 ? MaxBatch : Provider == ScoringProvider.Cpu ? 1 : 16;
 
     /// <summary><see cref="EncodingConcurrency"/> with its default applied.</summary>
     public int EffectiveEncodingConcurrency => EncodingConcurrency == 0 ? Math.Max(1, Environment.ProcessorCount / 2) : EncodingConcurrency;
@@ -59,6 +71,9 @@ public sealed class ScoringOptions
         InRange(nameof(DeviceId), DeviceId, 0, 255);
         InRange(nameof(MaxConcurrency), MaxConcurrency, 0, 4096);
         InRange(nameof(QueueLength), QueueLength, 0, 1_000_000);
+        InRange(nameof(MaxBatch), MaxBatch, 0, 1024);
+        InRange(nameof(BatchDelayMicroseconds), BatchDelayMicroseconds, 0, 1_000_000);
+        InRange(nameof(MaxBatchCandidates), MaxBatchCandidates, 1, 16_777_216);
         InRange(nameof(EncodingConcurrency), EncodingConcurrency, 0, 4096);
         InRange(nameof(EncodingBatch), EncodingBatch, 1, 4096);
         InRange(nameof(IntraOpThreads), IntraOpThreads, 1, 1024);

@@ -95,7 +95,7 @@ internal sealed class GoldenExamples : IDisposable
     private TensorEntry Entry(GraphContract contract, TensorContract tensor, long? batch, long? candidates)
     {
         var entry = Entry(contract, tensor);
-        var shape = tensor.Shape.Select(axis => axis switch { GraphContract.Batch => batch!.Value, GraphContract.Candidates => candidates!.Value, _ => axis });
+        var shape = tensor.Shape.Select(axis => axis switch { GraphContract.Batch => batch!.Value, GraphContract.Candidates => candidates!.Value, GraphContract.Rankings => 1, _ => axis });
         if (!entry.Shape.SequenceEqual(shape) || entry.Type != (tensor.IsInteger ? TensorType.I64 : TensorType.F32))
         {
             throw BundleRefusal.GoldenMismatch($"{contract.Name}/{tensor.Name} is {entry.Type} {entry.ShapeText}; {tensor.ShapeText} is asked for, with one B and one N throughout.");

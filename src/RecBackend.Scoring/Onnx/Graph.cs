@@ -27,6 +27,9 @@ internal sealed class Graph : IDisposable
     /// <summary>What it reads and gives.</summary>
     public GraphContract Contract { get; }
 
+    /// <summary>Whether the first axis of all that it reads and gives is open, so that several calls may run as one.</summary>
+    public bool TakesBatches => _session.InputMetadata.Values.Concat(_session.OutputMetadata.Values).All(tensor => tensor.Dimensions[0] < 0);
+
     /// <summary>Loads a graph of the bundle in <paramref name="folder"/>.</summary>
     /// <exception cref="Core.Models.BundleRefusedException"><c>bundle_dims_mismatch</c>.</exception>
     public static Graph Load(string folder, GraphContract contract, ScoringRuntime runtime)
@@ -129,9 +132,10 @@ internal sealed class Graph : IDisposable
         for (var axis = 0; axis < expected.Length; axis++)
         {
             var isOpen = actual[axis] < 0;
-            var mustBeOpen = expected[axis] < 0;
-            var mayBeOpen = mustBeOpen || isOutput || (axis == 0 && expected[axis] == 1);
-            if (isOpen ? !mayBeOpen : (mustBeOpen || actual[axis] != expected[axis]))
+            var isOfRankings = expected[axis] == GraphContract.Rankings;
+            var mustBeOpen = expected[axis] < 0 && !isOfRankings;
+            var mayBeOpen = mustBeOpen || isOfRankings || isOutput;
+            if (isOpen ? !mayBeOpen : (mustBeOpen || actual[axis] != (isOfRankings ? 1 : expected[axis])))
             {
                 return false;
             }
@@ -195,7 +199,7 @@ internal sealed unsafe class GraphRun
             {
                 shapes[tensor][axis] = contract[axis] switch
                 {
-                    GraphContract.Batch => batch,
+                    GraphContract.Batch or GraphContract.Rankings => batch,
                     GraphContract.Candidates => candidates,
                     var extent => extent,
                 };

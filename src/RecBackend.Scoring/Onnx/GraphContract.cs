@@ -5,13 +5,14 @@ namespace RecBackend.Scoring.Onnx;
 /// <summary>An input or output of a graph as docs/bundle-format.md section 2 asks for it.</summary>
 /// <param name="Name">Its name in the graph.</param>
 /// <param name="IsInteger">64-bit integers; else 32-bit floats.</param>
-/// <param name="Shape">Axes; <see cref="GraphContract.Batch"/> and <see cref="GraphContract.Candidates"/> stand for those that a call decides.</param>
+/// <param name="Shape">Axes; <see cref="GraphContract.Batch"/>, <see cref="GraphContract.Candidates"/> and <see cref="GraphContract.Rankings"/> stand for those that a call decides.</param>
 internal sealed record TensorContract(string Name, bool IsInteger, params long[] Shape)
 {
     public string ShapeText => "[" + string.Join(", ", Shape.Select(axis => axis switch
     {
         GraphContract.Batch => "B",
         GraphContract.Candidates => "N",
+        GraphContract.Rankings => "1 or B",
         _ => axis.ToString(System.Globalization.CultureInfo.InvariantCulture),
     })) + "]";
 }
@@ -24,6 +25,9 @@ internal sealed record GraphContract(string Name, string File, IReadOnlyList<Ten
 
     /// <summary>The axis N.</summary>
     public const long Candidates = -2;
+
+    /// <summary>The ranker's first axis: 1, or open, and then several rankings may run as one.</summary>
+    public const long Rankings = -3;
 
     public static GraphContract ItemEncoder(Manifest manifest)
     {
@@ -92,15 +96,15 @@ internal sealed record GraphContract(string Name, string File, IReadOnlyList<Ten
         var dims = manifest.Dims;
         var inputs = new List<TensorContract>
         {
-            new("user_state", false, 1, dims.UserState),
-            new("history_state", false, 1, dims.History, dims.HistoryState),
-            new("item", false, 1, Candidates, dims.Row),
+            new("user_state", false, Rankings, dims.UserState),
+            new("history_state", false, Rankings, dims.History, dims.HistoryState),
+            new("item", false, Rankings, Candidates, dims.Row),
         };
         if (dims.Context > 0)
         {
-            inputs.Add(new("context", false, 1, dims.Context));
+            inputs.Add(new("context", false, Rankings, dims.Context));
         }
 
-        return new("ranker", BundleFiles.Ranker, inputs, [new("score", false, 1, Candidates)]);
+        return new("ranker", BundleFiles.Ranker, inputs, [new("score", false, Rankings, Candidates)]);
     }
 }

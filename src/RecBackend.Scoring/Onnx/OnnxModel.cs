@@ -19,6 +19,8 @@ internal sealed class OnnxModel : IModel
     private readonly IdTable _users;
     private readonly ItemReader _reader;
     private readonly ConcurrentQueue<ItemBatch> _batches = new();
+    private readonly ConcurrentQueue<RankBatch> _rankBatches = new();
+    private readonly RankBatcher? _batcher;
     private readonly UseCount _uses = new();
 
     public OnnxModel(ModelLayout layout, ScoringRuntime runtime, Graph itemEncoder, Graph userEncoder, Graph ranker, IdTable items, IdTable users, ItemReader reader)
@@ -31,6 +33,13 @@ internal sealed class OnnxModel : IModel
         _items = items;
         _users = users;
         _reader = reader;
+        var options = runtime.Options;
+        if (options.EffectiveBatch > 1 && ranker.TakesBatches)
+        {
+            var rules = new BatchingRules(
+                options.EffectiveBatch, options.MaxBatchCandidates, TimeSpan.FromMicroseconds(options.BatchDelayMicroseconds), options.EffectiveConcurrency, options.QueueLength);
+            _batcher = new RankBatcher(rules, RunBatchAsync, runtime.Clock, runtime.Metrics);
+        }
     }
 
     public ModelLayout Layout { get; }
@@ -102,6 +111,12 @@ internal sealed class OnnxModel : IModel
         _uses.Enter(this);
         try
         {
+            if (_batcher is not null)
+            {
+                await _batcher.ScoreAsync(new QueuedRanking(user, rows, count, context, scores, deadline), cancellation);
+                return;
+            }
+
             await _runtime.RankGate.EnterAsync(deadline, cancellation);
             var begin = _runtime.Clock.GetTimestamp();
             try
@@ -116,6 +131,21 @@ internal sealed class OnnxModel : IModel
         finally
         {
             _uses.Leave();
+        }
+    }
+
+    private async ValueTask RunBatchAsync(IReadOnlyList<QueuedRanking> rankings, int candidates)
+    {
+        await _runtime.RankGate.EnterAsync(Deadline.None, CancellationToken.None);
+        try
+        {
+            var batch = _rankBatches.TryDequeue(out var rested) ? rested : new RankBatch(Layout);
+            batch.Run(_ranker, rankings, candidates);
+            _rankBatches.Enqueue(batch);
+        }
+        finally
+        {
+            _runtime.RankGate.Leave();
         }
     }
 

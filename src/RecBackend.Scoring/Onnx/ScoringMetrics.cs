@@ -11,6 +11,7 @@ internal sealed class ScoringMetrics : IDisposable
 
     private readonly Counter<long> _rejected;
     private readonly Histogram<double> _duration;
+    private readonly Histogram<int> _batch;
 
     public ScoringMetrics()
     {
@@ -24,6 +25,8 @@ internal sealed class ScoringMetrics : IDisposable
             {
                 HistogramBucketBoundaries = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1],
             });
+        _batch = Meter.CreateHistogram(
+            "recbackend.scorer.batch.size", "{ranking}", "Rankings that ran as one.", advice: new InstrumentAdvice<int> { HistogramBucketBoundaries = [1, 2, 4, 8, 16, 32, 64] });
     }
 
     /// <summary>Their meter; a listener may tell by it one runtime from another.</summary>
@@ -42,6 +45,8 @@ internal sealed class ScoringMetrics : IDisposable
         new KeyValuePair<string, object?>("reason", reason == ScoringRejection.Overloaded ? "overloaded" : "deadline_exceeded"));
 
     public void Ran(string graph, TimeSpan duration) => _duration.Record(duration.TotalSeconds, new KeyValuePair<string, object?>("graph", graph));
+
+    public void Batched(int rankings) => _batch.Record(rankings);
 
     public void Dispose() => Meter.Dispose();
 

@@ -54,3 +54,9 @@ quality_verb() {
   if asks_for_help "$@"; then need_python numpy; else need_python torch onnx numpy PIL matplotlib; fi
   PYTHONPATH="$root/training${PYTHONPATH:+:$PYTHONPATH}" exec "$python" -m recbackend.quality "$@"
 }
+
+# `rec bench shape`: a bundle to measure, of random weights.
+shape_verb() {
+  need_python torch onnx numpy
+  PYTHONPATH="$root/training${PYTHONPATH:+:$PYTHONPATH}" exec "$python" -m recbackend.shapes "$@"
+}

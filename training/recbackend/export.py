@@ -248,7 +248,7 @@ def write_graph(
     if len(expected) != len(outputs):
         raise ExportError(f"{path.name}: the module gives {len(expected)} outputs, not {', '.join(outputs)}")
     tensors = inputs | dict(zip(outputs, expected))
-    _check_graph(path, list(inputs), outputs, tensors, dynamic)
+    check_graph(path, list(inputs), outputs, tensors, dynamic)
     for name, value in zip(outputs, expected):
         if not torch.isfinite(value).all():
             raise ExportError(f"{path.name}: {name} holds values that are not finite")
@@ -293,7 +293,8 @@ def _resized(inputs: dict[str, Tensor], dynamic: dict[str, dict[int, str]]) -> d
     return resized
 
 
-def _check_graph(path: Path, inputs: list[str], outputs: list[str], tensors: dict[str, Tensor], dynamic: dict[str, dict[int, str]]) -> None:
+def check_graph(path: Path, inputs: list[str], outputs: list[str], tensors: dict[str, Tensor], dynamic: dict[str, dict[int, str]]) -> None:
+    """ExportError unless a graph has these inputs and outputs, of the types and axes of `tensors`, with the dynamic ones of `dynamic`."""
     graph = onnx.load(str(path))
     onnx.checker.check_model(graph)
     for kind, wanted, values in (("inputs", inputs, graph.graph.input), ("outputs", outputs, graph.graph.output)):

@@ -66,6 +66,22 @@ internal sealed class BenchEngine : IAsyncDisposable
         set => _recorder.Recorded = value;
     }
 
+    /// <summary>What the pipeline gives to the ranker for the first <paramref name="count"/> requests of a workload: the bare call runs on just that.</summary>
+    public async Task<IReadOnlyList<RankTensors>> RecordAsync(RankWorkload workload, int count)
+    {
+        var recorded = new List<RankTensors>();
+        var request = new RankRequest();
+        Recording = recorded;
+        for (var i = 0; i < Math.Min(count, workload.Count); i++)
+        {
+            workload.Fill(request, i);
+            using var ranking = await Ranker.RankAsync(request, CancellationToken.None);
+        }
+
+        Recording = null;
+        return recorded;
+    }
+
     /// <summary>Opens a state folder, empty or not.</summary>
     public static async Task<BenchEngine> OpenAsync(string state, CancellationToken cancellation)
     {

@@ -4,6 +4,8 @@ using RecBackend.Bench.DataSets;
 using RecBackend.Bench.Engines;
 using RecBackend.Bench.Measuring;
 using RecBackend.Bench.Processes;
+using RecBackend.Bench.Rank;
+using RecBackend.Core.Models;
 
 namespace RecBackend.Bench.Load;
 
@@ -21,11 +23,15 @@ internal sealed class LoadBenchmark(LoadOptions options)
     private const double CalmPart = 0.7;
     private static readonly TimeSpan CalmLength = TimeSpan.FromSeconds(10);
 
+    private const int RecordedRankings = 16;
+    private static readonly TimeSpan LimitLength = TimeSpan.FromSeconds(3);
+
     public async Task<int> RunAsync(bool json, CancellationToken cancellation)
     {
         var data = DataSet.Read(options.Data).WithAtLeast(options.Candidates);
         using var folder = new ScratchFolder(Path.GetTempPath());
         var prepared = await PreparedState.CreateAsync(Path.Combine(folder.Path, "prepared"), options.Bundle, data, cancellation);
+        var (layout, tensors) = await RecordAsync(prepared.CopyTo(Path.Combine(folder.Path, "in-process")), data, cancellation);
         await using var server = await Stack.StartServerAsync(prepared.CopyTo(Path.Combine(folder.Path, "server")), cancellation, http2: true);
         await using var gateway = options.Gateway ? await Stack.StartGatewayAsync([server.Endpoint], http2: true, cancellation) : null;
         var front = gateway ?? server;
@@ -37,6 +43,8 @@ internal sealed class LoadBenchmark(LoadOptions options)
             $"load     {options.Candidates} candidates of {data.Items.Count:N0} items, limit {(options.Limit == 0 ? "none" : options.Limit)}, HTTP/{options.Http}{(options.Gateway ? " through the gateway" : "")}, Poisson arrivals, at most {options.InFlight:N0} in flight, given up after {options.Patience.TotalMilliseconds:N0} ms, seed {options.Seed}, {options.WarmUp.TotalSeconds:F0} s to warm up at each rate"));
 
         await GeneratorProcess.AskEachOnceAsync(target, options.Http, GenerateCommand.Bodies(data, options.Candidates, options.Limit, options.Seed), options.Deadline, cancellation);
+        var before = BareLimit.Measure(options.Bundle, layout, tensors, LimitLength);
+        ProgressLines.Say($"bare call: {before}");
         double? saturation = null;
         if (options.Rates.Length == 0)
         {
@@ -56,7 +64,8 @@ internal sealed class LoadBenchmark(LoadOptions options)
             storm = await MeasureAsync(CalmPart * most, CalmLength, new LoadStorm(options.Shares.Max() * most, options.Storm, CalmLength));
         }
 
-        var report = new LoadReport(options, saturation, points, storm);
+        var after = BareLimit.Measure(options.Bundle, layout, tensors, LimitLength);
+        var report = new LoadReport(options, saturation, points, storm, before, after);
         report.PrintTables(Console.Out);
         Directory.CreateDirectory(Path.GetDirectoryName(options.Plot)!);
         await File.WriteAllTextAsync(options.Plot, report.ToSvg(), cancellation);
@@ -91,6 +100,14 @@ internal sealed class LoadBenchmark(LoadOptions options)
             ProgressLines.Say(LoadReport.Line(point));
             return point;
         }
+    }
+
+    // For the bare call: what the pipeline hands to the ranker in this load.
+    private async Task<(ModelLayout Layout, IReadOnlyList<RankTensors> Tensors)> RecordAsync(string state, DataSet data, CancellationToken cancellation)
+    {
+        await using var engine = await BenchEngine.OpenAsync(state, cancellation);
+        var workload = new RankWorkload(data, options.Candidates, RecordedRankings, options.Limit, options.Seed);
+        return (engine.Layout, await engine.RecordAsync(workload, RecordedRankings));
     }
 
     /// <summary>Whether the server held the rate of <paramref name="point"/>.</summary>

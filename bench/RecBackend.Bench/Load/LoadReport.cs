@@ -1,11 +1,12 @@
 using System.Globalization;
 using System.Text.Json;
 using RecBackend.Bench.Measuring;
+using RecBackend.Bench.Rank;
 
 namespace RecBackend.Bench.Load;
 
 /// <summary>Tables, plot and JSON of a run.</summary>
-internal sealed class LoadReport(LoadOptions options, double? saturation, IReadOnlyList<LoadPoint> points, LoadPoint? storm)
+internal sealed class LoadReport(LoadOptions options, double? saturation, IReadOnlyList<LoadPoint> points, LoadPoint? storm, BareLimit before, BareLimit after)
 {
     // Of the order of a ranking: what is later than this shows in the percentiles.
     private const double LateMicroseconds = 1_000;
@@ -18,6 +19,8 @@ internal sealed class LoadReport(LoadOptions options, double? saturation, IReadO
         ("p99.9", "#762a83", x => x.P999),
         ("max", "#999999", x => x.Max),
     ];
+
+    private readonly BareLimit _limit = BareLimit.Mean(before, after);
 
     /// <summary>One point in one line.</summary>
     public static string Line(LoadPoint point) => string.Create(
@@ -32,7 +35,7 @@ internal sealed class LoadReport(LoadOptions options, double? saturation, IReadO
         {
             output.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"saturation {rate:F0} rankings/s: the highest rate of which the model answers {LoadBenchmark.HeldPart:P0} with a p99 of at most {options.HeldP99.TotalMilliseconds:F0} ms"));
+                $"saturation {rate:F0} rankings/s: the highest rate of which the model answers {LoadBenchmark.HeldPart:P0} with a p99 of at most {options.HeldP99.TotalMilliseconds:F0} ms; {rate / _limit.AllCores:P0} of the bare calls that all cores do together"));
             output.WriteLine();
         }
 
@@ -47,22 +50,24 @@ internal sealed class LoadReport(LoadOptions options, double? saturation, IReadO
         }
 
         output.WriteLine();
-        output.WriteLine("| offered/s | server cores | server CPU µs/request | allocated B/request | collections 0/1/2 | pauses ms | memory MiB | waited in client p50 / p99 ms | found no connection | issued late p99 ms | generator cores | its pauses ms |");
-        output.WriteLine("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
+        output.WriteLine("| offered/s | server cores | server CPU µs/request | ÷ bare | allocated B/request | collections 0/1/2 | pauses ms | memory MiB | waited in client p50 / p99 ms | found no connection | issued late p99 ms | generator cores | its pauses ms |");
+        output.WriteLine("|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
         foreach (var point in points)
         {
             var (seen, server) = (point.Callers, point.Server);
             var used = server is null
-                ? "not read | | | | | "
+                ? "not read | | | | | | "
                 : string.Create(
                     CultureInfo.InvariantCulture,
-                    $"{server.Cores:F2} | {server.ProcessorMicrosecondsPerRequest:F0} | {server.AllocatedBytesPerRequest:F0} | {server.Gen0}/{server.Gen1}/{server.Gen2} | {server.PauseMilliseconds:F1} | {server.WorkingSetBytes / 1048576.0:F0}");
+                    $"{server.Cores:F2} | {server.ProcessorMicrosecondsPerRequest:F0} | {server.ProcessorMicrosecondsPerRequest / _limit.ProcessorMicroseconds:F2} | {server.AllocatedBytesPerRequest:F0} | {server.Gen0}/{server.Gen1}/{server.Gen2} | {server.PauseMilliseconds:F1} | {server.WorkingSetBytes / 1048576.0:F0}");
             output.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
                 $"| {seen.Offered:F0} | {used} | {Milliseconds(seen.ClientWait?.P50)} / {Milliseconds(seen.ClientWait?.P99)} | {seen.FoundNoConnection} | {Milliseconds(seen.IssuedLate?.P99)} | {point.Generator.Cores:F2} | {point.Generator.PauseMilliseconds:F1} |"));
         }
 
         output.WriteLine();
+        output.WriteLine($"bare ONNX Runtime call, before: {before}");
+        output.WriteLine($"bare ONNX Runtime call, after: {after}");
         PrintStorm(output);
         PrintLateGenerator(output);
     }
@@ -124,12 +129,15 @@ internal sealed class LoadReport(LoadOptions options, double? saturation, IReadO
             PatienceMs = options.Patience.TotalMilliseconds,
             HeldP99Ms = options.HeldP99.TotalMilliseconds,
             Saturation = saturation,
+            SaturationOfLimit = saturation / _limit.AllCores,
+            Bare = new[] { before, after },
             Storm = storm,
             Points = points.Select(x => new
             {
                 x.Rate,
                 OfSaturation = saturation is { } rate ? Math.Round(x.Rate / rate, 3) : (double?)null,
                 x.Callers,
+                ServerProcessorOverBare = x.Server?.ProcessorMicrosecondsPerRequest / _limit.ProcessorMicroseconds,
                 x.Server,
                 x.Generator,
             }),

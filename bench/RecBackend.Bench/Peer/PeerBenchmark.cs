@@ -18,7 +18,7 @@ internal sealed class PeerBenchmark(PeerOptions options)
 
     // The first search begins where either may be; later ones where the first ended.
     private const double FirstRate = 400;
-    private const double Precision = 1.06;
+    private const double Precision = 1.08;
     private const double StepAgain = 1.2;
 
     // Answers in a row within so long, each a few times that of an idle server: nothing waits any more.

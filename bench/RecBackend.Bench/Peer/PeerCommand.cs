@@ -15,7 +15,7 @@ internal static class PeerCommand
         var redis = new Option<string>("--redis") { Description = "How the peer's service reaches Redis: socket or tcp.", DefaultValueFactory = _ => "socket" };
         redis.AcceptOnlyFromAmong("socket", "tcp");
         var rounds = WholeNumber.Option("--rounds", "How often saturation is looked for, of each in turn.", 2, 1, 20);
-        var shares = LoadCommand.Numbers("--shares", "What both are offered beside saturation itself, in parts of the peer's; and the server of its own.", "0.5,0.7");
+        var shares = LoadCommand.Numbers("--shares", "What both are offered beside saturation itself, in parts of the peer's; and the server of its own.", "0.7");
         var held = WholeNumber.Option("--held-p99-ms", "A rate is held if 98 % of it are answered with a p99 of at most this.", 100, 1, 60_000);
         var probe = WholeNumber.Option("--probe-seconds", "Measured time of each try in the search for saturation.", 3, 1, 600);
         var warmUp = WholeNumber.Option("--warm-up", "Seconds of load before the measured ones, at each rate.", 2, 0, 600);

@@ -24,6 +24,9 @@ internal sealed class RankBenchmark(int[] sizes, int requests, int warmUp, int l
     // Recorded rankings whose tensors the bare call runs on.
     private const int RecordedRankings = 16;
 
+    // Before and after the ways that take turns.
+    private static readonly TimeSpan LimitLength = TimeSpan.FromSeconds(1);
+
     public async Task<int> RunAsync(bool json, CancellationToken cancellation)
     {
         var data = DataSet.Read(dataFolder).WithAtLeast(sizes.Max());
@@ -58,7 +61,8 @@ internal sealed class RankBenchmark(int[] sizes, int requests, int warmUp, int l
         int size, DataSet data, BenchEngine engine, IPEndPoint? server, IPEndPoint? gateway, CancellationToken cancellation)
     {
         var workload = new RankWorkload(data, size, DistinctRequests, limit, seed);
-        var tensors = await RecordAsync(engine, workload);
+        var tensors = await engine.RecordAsync(workload, RecordedRankings);
+        var before = BareLimit.Measure(bundle, engine.Layout, tensors, LimitLength);
         var stages = new List<StageTimes>();
         var took = new List<double>();
         var lanes = new List<RankLane> { new BareLane(new BareRanker(bundle, engine.Layout, size), tensors) };
@@ -121,7 +125,8 @@ internal sealed class RankBenchmark(int[] sizes, int requests, int warmUp, int l
                     ("run", Median(stages.Select(x => x.Run.TotalMicroseconds))),
                     ("total", Median(stages.Select(x => x.Total.TotalMicroseconds))),
                 ],
-                Median(took));
+                Median(took),
+                BareLimit.Mean(before, BareLimit.Measure(bundle, engine.Layout, tensors, LimitLength)));
         }
         finally
         {
@@ -140,22 +145,6 @@ internal sealed class RankBenchmark(int[] sizes, int requests, int warmUp, int l
         var ticks = Stopwatch.GetTimestamp() - start;
         lane.Check(request);
         return ticks;
-    }
-
-    // What the pipeline gives to the ranker for the first requests: the bare call runs on just that.
-    private static async Task<List<RankTensors>> RecordAsync(BenchEngine engine, RankWorkload workload)
-    {
-        var recorded = new List<RankTensors>();
-        var request = new RankRequest();
-        engine.Recording = recorded;
-        for (var i = 0; i < Math.Min(RecordedRankings, workload.Count); i++)
-        {
-            workload.Fill(request, i);
-            using var ranking = await engine.Ranker.RankAsync(request, CancellationToken.None);
-        }
-
-        engine.Recording = null;
-        return recorded;
     }
 
     private static double Median(IEnumerable<double> values)

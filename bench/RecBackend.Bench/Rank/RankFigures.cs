@@ -9,8 +9,9 @@ namespace RecBackend.Bench.Rank;
 /// <param name="Lanes">Latencies by name of the way to rank; the first is what the others are compared with.</param>
 /// <param name="Stages">Median microseconds of the pipeline's stages, by name.</param>
 /// <param name="TookOverHttp">Median of the server's own <c>took_us</c>.</param>
+/// <param name="Limit">The bare call by itself, before and after.</param>
 internal sealed record RankFigures(
-    int Candidates, IReadOnlyList<(string Name, LatencySample Sample)> Lanes, IReadOnlyList<(string Name, double Microseconds)> Stages, double TookOverHttp)
+    int Candidates, IReadOnlyList<(string Name, LatencySample Sample)> Lanes, IReadOnlyList<(string Name, double Microseconds)> Stages, double TookOverHttp, BareLimit Limit)
 {
     /// <summary>The table for people.</summary>
     public static void PrintTable(TextWriter output, IReadOnlyList<RankFigures> all)
@@ -35,6 +36,7 @@ internal sealed record RankFigures(
         {
             var stages = string.Join(", ", figures.Stages.Select(x => string.Create(CultureInfo.InvariantCulture, $"{x.Name} {x.Microseconds:F0}")));
             output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{figures.Candidates} candidates, medians in µs: in process {stages}; took_us of the server {figures.TookOverHttp:F0}"));
+            output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{figures.Candidates} candidates, bare call by itself: {figures.Limit}"));
         }
     }
 
@@ -82,6 +84,10 @@ internal sealed record RankFigures(
             json.WriteNumber(name + "_p50_us", Math.Round(sample.Percentile(0.5), 1));
             json.WriteNumber(name + "_p99_us", Math.Round(sample.Percentile(0.99), 1));
         }
+
+        json.WriteNumber("limit_one_thread_per_s", Math.Round(Limit.OneThread, 1));
+        json.WriteNumber("limit_all_cores_per_s", Math.Round(Limit.AllCores, 1));
+        json.WriteNumber("limit_cpu_us", Math.Round(Limit.ProcessorMicroseconds, 1));
 
         json.WriteEndObject();
     }

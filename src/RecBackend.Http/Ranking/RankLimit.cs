@@ -19,6 +19,7 @@ internal sealed class RankLimit
 
     private readonly Lock _lock = new();
     private readonly int _concurrency;
+    private readonly int _least;
     private readonly int _most;
     private readonly double _tolerance;
     private readonly MovingMean _unloaded = new(window: 600);
@@ -26,13 +27,13 @@ internal sealed class RankLimit
     private double _limit;
     private int _inFlight;
 
-    /// <param name="concurrency">Rankings that the host runs at once, at least 1. The limit never falls below it.</param>
+    /// <param name="concurrency">Rankings that the host runs at once, at least 1. The limit never falls below twice as many: while one runs, another is read or written.</param>
     /// <param name="most">The limit never exceeds it.</param>
     /// <param name="tolerance">How many times its latency without load a ranking may take before the limit shrinks; at least 1.</param>
     public RankLimit(int concurrency, int most, double tolerance)
     {
-        (_concurrency, _most, _tolerance) = (Math.Min(concurrency, most), most, tolerance);
-        _limit = Math.Clamp(Initial, _concurrency, most);
+        (_concurrency, _least, _most, _tolerance) = (concurrency, Math.Min(2 * concurrency, most), most, tolerance);
+        _limit = Math.Clamp(Initial, _least, most);
     }
 
     /// <summary>How many are let in.</summary>
@@ -98,7 +99,7 @@ internal sealed class RankLimit
             if (gradient < 1 || inFlight >= _limit / 2)
             {
                 var target = (_limit * gradient) + Headroom;
-                _limit = Math.Clamp(_limit + (Smoothing * (target - _limit)), _concurrency, _most);
+                _limit = Math.Clamp(_limit + (Smoothing * (target - _limit)), _least, _most);
             }
         }
     }

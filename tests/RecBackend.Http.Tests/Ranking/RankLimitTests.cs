@@ -102,7 +102,7 @@ public sealed class RankLimitTests
             limit.Learn(TimeSpan.FromSeconds(10), inFlight: 50);
         }
 
-        Assert.InRange(limit.Limit, 3, 8);
+        Assert.InRange(limit.Limit, 6, 9);
         Assert.Equal(2, new RankLimit(concurrency: 16, most: 2, tolerance: 4).Limit);
     }
 

@@ -5,6 +5,7 @@ using RecBackend.Bench.Load;
 using RecBackend.Bench.Micro;
 using RecBackend.Bench.Peer;
 using RecBackend.Bench.Rank;
+using RecBackend.Bench.Start;
 using RecBackend.Cli;
 
 var root = new RootCommand("Measures RecBackend on this machine.")
@@ -14,6 +15,7 @@ var root = new RootCommand("Measures RecBackend on this machine.")
     GenerateCommand.Create(),
     PeerCommand.Create(),
     IngestCommand.Create(),
+    StartCommand.Create(),
     ClusterCommand.Create(),
     MicroCommand.Create(),
 };

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using RecBackend.Bench.Cluster;
+using RecBackend.Bench.Curves;
 using RecBackend.Bench.Ingest;
 using RecBackend.Bench.Load;
 using RecBackend.Bench.Micro;
@@ -14,6 +15,7 @@ var root = new RootCommand("Measures RecBackend on this machine.")
     LoadCommand.Create(),
     GenerateCommand.Create(),
     PeerCommand.Create(),
+    CurvesCommand.Create(),
     IngestCommand.Create(),
     StartCommand.Create(),
     ClusterCommand.Create(),

@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using RecBackend.Bench.DataSets;
 using RecBackend.Bench.Measuring;
 using RecBackend.Bench.Rank;
+using RecBackend.Core.Catalog;
 using RecBackend.Core.Features;
 using RecBackend.Core.Items;
 using RecBackend.Core.Jobs;
@@ -26,13 +27,13 @@ internal sealed class BenchEngine : IAsyncDisposable
     private readonly RecordingBundleStore _recorder;
     private readonly ModelDirectory _models;
 
-    private BenchEngine(EmbeddedEngine engine, ScoringRuntime runtime, FileBundleStore bundles)
+    private BenchEngine(EmbeddedEngine engine, ScoringRuntime runtime, FileBundleStore bundles, RowPrecision precision)
     {
         _engine = engine;
         _runtime = runtime;
         _bundles = bundles;
         _recorder = new RecordingBundleStore(bundles);
-        _models = new ModelDirectory(_recorder, engine.Items, engine.Changes, new ModelDirectoryOptions());
+        _models = new ModelDirectory(_recorder, engine.Items, engine.Changes, new ModelDirectoryOptions { Precision = precision });
         Ranker = new RankingPipeline(_models, engine.Users, TimeProvider.System);
     }
 
@@ -52,6 +53,16 @@ internal sealed class BenchEngine : IAsyncDisposable
         }
     }
 
+    /// <summary>The rows of the active bundle.</summary>
+    public ItemCatalog Catalog
+    {
+        get
+        {
+            using var lease = _models.Lease();
+            return lease.Catalog;
+        }
+    }
+
     /// <summary>The newest event of a user's history, as the context of a ranking has it: Unix milliseconds, or null for none.</summary>
     public async ValueTask<long?> NewestEventAsync(string user, CancellationToken cancellation)
     {
@@ -64,6 +75,26 @@ internal sealed class BenchEngine : IAsyncDisposable
     public List<RankTensors>? Recording
     {
         set => _recorder.Recorded = value;
+    }
+
+    /// <summary>The items of a user's history that the user encoder reads.</summary>
+    public IReadOnlyList<string> HistoryOf(string user)
+    {
+        var snapshot = _engine.Users.GetAsync(user, CancellationToken.None);
+        return [.. (snapshot.IsCompleted ? snapshot.Result : snapshot.AsTask().GetAwaiter().GetResult()).History.Select(x => x.Item).Take(Layout.History)];
+    }
+
+    /// <summary>Runs the item encoder and the user encoder as if nothing were cached. What they answer is thrown away.</summary>
+    public async Task EncodeAsync(string user, IReadOnlyList<ItemContent> items, CancellationToken cancellation)
+    {
+        using var lease = _models.Lease();
+        var serving = lease.Serving ?? throw new InvalidOperationException("No bundle is active.");
+        await serving.Model.EncodeItemsAsync(items, new float[items.Count * serving.Layout.Representation], EncodingUrgency.Ingest, cancellation);
+        var snapshot = await _engine.Users.GetAsync(user, cancellation);
+        var features = serving.RentFeatures();
+        UserFeatureWriter.Write(snapshot, serving, features);
+        await serving.Model.EncodeUserAsync(features, snapshot.Version, cancellation);
+        serving.Return(features);
     }
 
     /// <summary>What the pipeline gives to the ranker for the first <paramref name="count"/> requests of a workload: the bare call runs on just that.</summary>
@@ -83,13 +114,13 @@ internal sealed class BenchEngine : IAsyncDisposable
     }
 
     /// <summary>Opens a state folder, empty or not.</summary>
-    public static async Task<BenchEngine> OpenAsync(string state, CancellationToken cancellation)
+    public static async Task<BenchEngine> OpenAsync(string state, CancellationToken cancellation, RowPrecision precision = RowPrecision.Single)
     {
         Directory.CreateDirectory(state);
         var runtime = new ScoringRuntime(new ScoringOptions(), TimeProvider.System, NullLogger<ScoringRuntime>.Instance);
         var embedded = await EmbeddedEngine.OpenAsync(
             new EmbeddedOptions { Directory = ServerState.Engine(state) }, TimeProvider.System, NullLogger.Instance, cancellation: cancellation);
-        var engine = new BenchEngine(embedded, runtime, new FileBundleStore(ServerState.Bundles(state), runtime, NullLogger<FileBundleStore>.Instance));
+        var engine = new BenchEngine(embedded, runtime, new FileBundleStore(ServerState.Bundles(state), runtime, NullLogger<FileBundleStore>.Instance), precision);
         await engine._models.StartAsync(new JobProgress(), cancellation);
         return engine;
     }

@@ -18,12 +18,23 @@ internal static class RankCommand
             Description = "Which to measure beside the bare call: inprocess, http, gateway.",
             DefaultValueFactory = _ => "inprocess,http,gateway",
         };
+        var bundles = new Option<string?>("--bundles")
+        {
+            Description = "Folders of two bundles, separated by a comma: compares them on the same path, at the last number of candidates, and shows what they would cost uncached.",
+        };
+        bundles.Validators.Add(result =>
+        {
+            if (result.GetValueOrDefault<string?>()?.Split(',') is { } folders && (folders.Length != 2 || !folders.All(x => File.Exists(Path.Combine(x, "manifest.json")))))
+            {
+                result.AddError("--bundles takes two folders with a manifest.json each, separated by a comma.");
+            }
+        });
         var json = new Option<bool>("--json") { Description = "Print the figures as JSON on the last line." };
         var command = new Command(
             "rank",
             "Latency of a ranking, one caller at a time: the bare ONNX Runtime call, the pipeline in process, over HTTP, and through the gateway, interleaved in one run.")
         {
-            candidates, requests, warmUp, limit, seed, ways, SampleOptions.Bundle, SampleOptions.Data, json,
+            candidates, requests, warmUp, limit, seed, ways, bundles, SampleOptions.Bundle, SampleOptions.Data, json,
         };
         candidates.Validators.Add(result =>
         {
@@ -46,7 +57,14 @@ internal static class RankCommand
                 result.AddError("--requests takes at least 100: fewer say nothing about a p99.");
             }
         });
-        command.SetAction((parsed, cancellation) => new RankBenchmark(
+        command.SetAction((parsed, cancellation) => parsed.GetValue(bundles) is { } two
+            ? new BundleComparison(
+                int.Parse(parsed.GetValue(candidates)!.Split(',')[^1], System.Globalization.CultureInfo.InvariantCulture),
+                parsed.GetValue(requests),
+                parsed.GetValue(seed),
+                [.. two.Split(',').Select(Path.GetFullPath)],
+                parsed.GetValue(SampleOptions.Data)!).RunAsync(parsed.GetValue(json), cancellation)
+            : new RankBenchmark(
             [.. parsed.GetValue(candidates)!.Split(',').Select(int.Parse)],
             parsed.GetValue(requests),
             parsed.GetValue(warmUp),

@@ -1,6 +1,10 @@
 using System.Buffers.Text;
 using System.Net;
+using RecBackend.Bench.DataSets;
+using RecBackend.Bench.Engines;
+using RecBackend.Bench.Measuring;
 using RecBackend.Bench.Processes;
+using RecBackend.Core.Items;
 using RecBackend.Core.Ranking;
 
 namespace RecBackend.Bench.Rank;
@@ -23,6 +27,24 @@ internal abstract class RankLane : IDisposable
     public abstract void Check(int index);
 
     public abstract void Dispose();
+
+    /// <summary>Its first <paramref name="requests"/> requests over and over; the answer of one is checked before the next.</summary>
+    public Turn ToTurn(int requests)
+    {
+        var request = -1;
+        return new Turn(
+            i =>
+            {
+                if (request >= 0)
+                {
+                    Check(request);
+                }
+
+                request = i % requests;
+                Prepare(request);
+            },
+            () => RankAsync(request));
+    }
 }
 
 /// <summary>The ranker graph alone.</summary>
@@ -71,6 +93,43 @@ internal sealed class InProcessLane(IRanker ranker, RankWorkload workload, int e
         }
 
         stages(ranking.Times);
+    }
+
+    public override void Dispose()
+    {
+    }
+}
+
+/// <summary>A ranking by a model that caches nothing: each request encodes its candidates, the items of the user's history and the user, and then ranks.</summary>
+internal sealed class UncachedLane(BenchEngine engine, RankWorkload workload, DataSet data) : RankLane
+{
+    private readonly Dictionary<string, ItemContent> _contents = data.Items.ToDictionary(x => x.Id, x => x.Content);
+    private readonly RankRequest _request = new();
+    private IReadOnlyList<ItemContent> _items = [];
+    private Ranking? _ranking;
+
+    public override string Name => "uncached";
+
+    public override void Prepare(int index)
+    {
+        workload.Fill(_request, index);
+        var history = engine.HistoryOf(_request.User);
+        _items = [.. Enumerable.Range(0, _request.Candidates.Count).Select(i => _contents[System.Text.Encoding.UTF8.GetString(_request.Candidates[i])]), .. history.Select(id => _contents[id])];
+    }
+
+    public override async ValueTask RankAsync(int index)
+    {
+        await engine.EncodeAsync(_request.User, _items, CancellationToken.None);
+        _ranking = await engine.Ranker.RankAsync(_request, CancellationToken.None);
+    }
+
+    public override void Check(int index)
+    {
+        using var ranking = _ranking!;
+        if (ranking.Mode != RankingMode.Model)
+        {
+            throw new InvalidOperationException($"Request {index} was answered by {ranking.Mode} ({ranking.Reason}), not by the model.");
+        }
     }
 
     public override void Dispose()

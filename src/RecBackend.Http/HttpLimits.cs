@@ -42,7 +42,7 @@ public sealed class HttpLimits
     /// <summary>Rankings at once, those whose body is still on its way included; more get 429.</summary>
     public int ConcurrentRankings { get; set; } = 512;
 
-    /// <summary>How many times its latency on a host at rest a ranking may take. Above, fewer are let in at once, and the others get 429.</summary>
+    /// <summary>How many times its latency on a host at rest, and 20 ms in any case, a ranking may take. Above, fewer are let in at once, and the others get 429.</summary>
     public int RankLatencyTolerance { get; set; } = 8;
 
     /// <summary>Calls with scope ingest at once.</summary>

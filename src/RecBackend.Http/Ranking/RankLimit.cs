@@ -5,14 +5,17 @@ namespace RecBackend.Http.Ranking;
 /// <summary>
 /// How many rankings are at work at once: as many as the host keeps up with, learned from how long they take. What comes above is refused before anything is spent on it.
 /// The limit follows the gradient of the latency without load against the present one, as Netflix's Gradient2 does (github.com/Netflix/concurrency-limits):
-/// <c>limit × clamp(tolerance × unloaded ÷ present, 0.5, 1) + headroom</c>, smoothed. Unlike there, only rankings that met no other count as unloaded: a long average of all of them takes
+/// <c>limit × clamp(tolerated ÷ present, 0.5, 1) + headroom</c>, smoothed, where a multiple of the unloaded latency is tolerated, and some milliseconds in any case. Unlike there, only rankings that met no other count as unloaded: a long average of all of them takes
 /// lasting overload for the normal state, and lets the limit, and with it every latency, grow for as long as it lasts.
 /// </summary>
 internal sealed class RankLimit
 {
     private const double Headroom = 4;
-    private const double Smoothing = 0.2;
     private const double LeastGradient = 0.5;
+    private const int PresentWindow = 20;
+
+    // Seconds. A pause of a collection, or a neighbour who takes the processor for a moment, is no overload, and small rankings take a fraction of a millisecond.
+    private const double AlwaysTolerated = 0.02;
 
     // Before anything is known, a burst on a host at rest is let in: it passes, and a queue that stays shrinks the limit within some dozens of rankings.
     private const int Initial = 64;
@@ -23,13 +26,13 @@ internal sealed class RankLimit
     private readonly int _most;
     private readonly double _tolerance;
     private readonly MovingMean _unloaded = new(window: 600);
-    private readonly MovingMean _present = new(window: 20);
+    private readonly MovingMean _present = new(PresentWindow);
     private double _limit;
     private int _inFlight;
 
     /// <param name="concurrency">Rankings that the host runs at once, at least 1. The limit never falls below twice as many: while one runs, another is read or written.</param>
     /// <param name="most">The limit never exceeds it.</param>
-    /// <param name="tolerance">How many times its latency without load a ranking may take before the limit shrinks; at least 1.</param>
+    /// <param name="tolerance">How many times its latency without load, but at least 20 ms, a ranking may take before the limit shrinks; at least 1.</param>
     public RankLimit(int concurrency, int most, double tolerance)
     {
         (_concurrency, _least, _most, _tolerance) = (concurrency, Math.Min(2 * concurrency, most), most, tolerance);
@@ -93,13 +96,14 @@ internal sealed class RankLimit
         {
             var present = _present.Add(latency.TotalSeconds);
             var unloaded = inFlight <= _concurrency ? _unloaded.Add(latency.TotalSeconds) : _unloaded.Value;
-            var gradient = unloaded == 0 ? 1 : Math.Clamp(_tolerance * unloaded / present, LeastGradient, 1);
+            var gradient = unloaded == 0 ? 1 : Math.Clamp(Math.Max(_tolerance * unloaded, AlwaysTolerated) / present, LeastGradient, 1);
 
             // A limit that nobody reaches says nothing of what would be if it were higher.
             if (gradient < 1 || inFlight >= _limit / 2)
             {
+                // What a limit does shows when the rankings that it let in have ended, and are part of the mean: moving faster than that, it would swing between far too much and far too little.
                 var target = (_limit * gradient) + Headroom;
-                _limit = Math.Clamp(_limit + (Smoothing * (target - _limit)), _least, _most);
+                _limit = Math.Clamp(_limit + ((target - _limit) / (_limit + PresentWindow)), _least, _most);
             }
         }
     }

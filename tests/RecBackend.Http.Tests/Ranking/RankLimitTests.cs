@@ -33,8 +33,8 @@ public sealed class RankLimitTests
         {
             Assert.True(part.Served >= 0.95 * Capacity * 30, $"{part.Served} of {Capacity * 30} were served");
 
-            // The latency that the tolerance of 4 allows, and its headroom of four rankings.
-            Assert.True(part.P99 <= ((4 * Processors) + 4 + 2) * Service / Processors * 1.5, $"p99 is {part.P99}");
+            // What is tolerated in any case, and the headroom of four rankings beside those that run.
+            Assert.True(part.P99 <= (0.02 + ((4 + Processors) * Service / Processors)) * 1.5, $"p99 is {part.P99}");
         }
     }
 

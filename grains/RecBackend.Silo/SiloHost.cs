@@ -34,7 +34,7 @@ internal static class SiloHost
             Development = serving.Development,
             TemporaryFolder = Path.Combine(serving.State, "incoming"),
             Drain = drain,
-            ConcurrentRuns = serving.Scoring.EffectiveConcurrency * serving.Scoring.EffectiveBatch,
+            ConcurrentRuns = serving.Scoring.EffectiveConcurrency,
             Scores = cluster.Engine.Roles.HasFlag(SiloRole.Scoring),
         };
 

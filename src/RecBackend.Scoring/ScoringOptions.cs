@@ -27,13 +27,13 @@ public sealed class ScoringOptions
     /// <summary>How many of them may wait; the next one is rejected as overload.</summary>
     public int QueueLength { get; set; } = 256;
 
-    /// <summary>How many rankings of like numbers of candidates run as one; 0 = 1 on a processor, where one at a time is quickest, and 16 on a GPU.</summary>
+    /// <summary>How many rankings of like numbers of candidates run as one, rounded down to a power of two; 0 = 1 on a processor, where one at a time is quickest, and 16 on a GPU.</summary>
     public int MaxBatch { get; set; }
 
     /// <summary>How many microseconds a ranking waits for others to run with while the device is busy anyway. An idle device waits for nobody.</summary>
     public int BatchDelayMicroseconds { get; set; } = 1_000;
 
-    /// <summary>Candidates of all rankings of a batch, filled up ones included: what bounds its memory.</summary>
+    /// <summary>Candidates of all rankings of a batch, filled up ones included: what bounds its memory. A single ranking that has more runs alone.</summary>
     public int MaxBatchCandidates { get; set; } = 65_536;
 
     /// <summary>How many batches of item contents are encoded, or pictures checked, at once, beside the rankings; 0 = half of the processors, at least one.</summary>
@@ -73,7 +73,7 @@ public sealed class ScoringOptions
         InRange(nameof(QueueLength), QueueLength, 0, 1_000_000);
         InRange(nameof(MaxBatch), MaxBatch, 0, 1024);
         InRange(nameof(BatchDelayMicroseconds), BatchDelayMicroseconds, 0, 1_000_000);
-        InRange(nameof(MaxBatchCandidates), MaxBatchCandidates, 1, 16_777_216);
+        InRange(nameof(MaxBatchCandidates), MaxBatchCandidates, 1, 1_048_576);
         InRange(nameof(EncodingConcurrency), EncodingConcurrency, 0, 4096);
         InRange(nameof(EncodingBatch), EncodingBatch, 1, 4096);
         InRange(nameof(IntraOpThreads), IntraOpThreads, 1, 1024);

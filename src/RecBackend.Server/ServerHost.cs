@@ -22,7 +22,7 @@ internal static class ServerHost
         {
             Development = serving.Development,
             Address = options.Address,
-            ConcurrentRuns = serving.Scoring.EffectiveConcurrency * serving.Scoring.EffectiveBatch,
+            ConcurrentRuns = serving.Scoring.EffectiveConcurrency,
             TemporaryFolder = Path.Combine(serving.State, "incoming"),
         });
 

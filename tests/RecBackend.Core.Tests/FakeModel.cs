@@ -110,7 +110,7 @@ internal sealed class FakeModel(int number) : IModel
         return new(Layout.Version, userVersion, state, GC.AllocateArray<float>(Layout.History * Layout.HistoryState, pinned: true));
     }
 
-    public ValueTask ScoreAsync(
+    public ValueTask<TimeSpan> ScoreAsync(
         UserEncoding user, float[] rows, int count, float[] context, float[] scores, Deadline deadline, CancellationToken cancellation)
     {
         if (Rejects is { } reason)
@@ -124,7 +124,7 @@ internal sealed class FakeModel(int number) : IModel
         }
 
         Score(user, rows, count, context, scores);
-        return ValueTask.CompletedTask;
+        return new(TimeSpan.Zero);
     }
 
     public ValueTask DisposeAsync()
@@ -136,10 +136,11 @@ internal sealed class FakeModel(int number) : IModel
 
     private static float NumberIn(string? title) => float.Parse(title ?? "0", System.Globalization.CultureInfo.InvariantCulture);
 
-    private async ValueTask ScoreLaterAsync(UserEncoding user, float[] rows, int count, float[] context, float[] scores)
+    private async ValueTask<TimeSpan> ScoreLaterAsync(UserEncoding user, float[] rows, int count, float[] context, float[] scores)
     {
         await Task.Yield();
         Score(user, rows, count, context, scores);
+        return TimeSpan.Zero;
     }
 
     private void Score(UserEncoding user, float[] rows, int count, float[] context, float[] scores)

@@ -13,12 +13,8 @@ internal sealed class FakeClock : TimeProvider
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
-        var timer = new FakeTimer(this, () => callback(state), GetTimestamp() + dueTime.Ticks);
-        lock (_lock)
-        {
-            _timers.Add(timer);
-        }
-
+        var timer = new FakeTimer(this, () => callback(state));
+        timer.Change(dueTime, period);
         return timer;
     }
 
@@ -35,21 +31,28 @@ internal sealed class FakeClock : TimeProvider
         due.ForEach(timer => timer.Ring());
     }
 
-    private sealed class FakeTimer(FakeClock clock, Action ring, long due) : ITimer
+    private sealed class FakeTimer(FakeClock clock, Action ring) : ITimer
     {
-        public long Due => due;
+        public long Due { get; private set; }
 
         public void Ring() => ring();
 
-        public bool Change(TimeSpan dueTime, TimeSpan period) => throw new NotSupportedException();
-
-        public void Dispose()
+        public bool Change(TimeSpan dueTime, TimeSpan period)
         {
             lock (clock._lock)
             {
                 clock._timers.Remove(this);
+                if (dueTime != Timeout.InfiniteTimeSpan)
+                {
+                    Due = clock._ticks + dueTime.Ticks;
+                    clock._timers.Add(this);
+                }
             }
+
+            return true;
         }
+
+        public void Dispose() => Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
 
         public ValueTask DisposeAsync()
         {

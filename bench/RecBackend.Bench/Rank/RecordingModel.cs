@@ -35,7 +35,7 @@ internal sealed class RecordingBundleStore(IBundleStore inner) : IBundleStore
         public ValueTask<UserEncoding> EncodeUserAsync(UserFeatures features, long userVersion, CancellationToken cancellation) =>
             inner.EncodeUserAsync(features, userVersion, cancellation);
 
-        public ValueTask ScoreAsync(
+        public ValueTask<TimeSpan> ScoreAsync(
             UserEncoding user, float[] rows, int count, float[] context, float[] scores, Deadline deadline, CancellationToken cancellation) =>
             store.Recorded is { } recorded
                 ? ScoreAndRecordAsync(recorded, user, rows, count, context, scores, deadline, cancellation)
@@ -43,12 +43,13 @@ internal sealed class RecordingBundleStore(IBundleStore inner) : IBundleStore
 
         public ValueTask DisposeAsync() => inner.DisposeAsync();
 
-        private async ValueTask ScoreAndRecordAsync(
+        private async ValueTask<TimeSpan> ScoreAndRecordAsync(
             List<RankTensors> recorded, UserEncoding user, float[] rows, int count, float[] context, float[] scores, Deadline deadline, CancellationToken cancellation)
         {
-            await inner.ScoreAsync(user, rows, count, context, scores, deadline, cancellation);
+            var ran = await inner.ScoreAsync(user, rows, count, context, scores, deadline, cancellation);
             recorded.Add(new RankTensors(
                 user.UserState, user.HistoryState, rows[..(count * Layout.Row)], context[..Layout.Context.Count], scores[..count]));
+            return ran;
         }
     }
 }

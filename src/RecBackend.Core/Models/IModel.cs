@@ -48,8 +48,9 @@ public interface IModel : IAsyncDisposable
     /// <param name="scores">N floats in pinned memory: click probabilities, in the rows' order.</param>
     /// <param name="deadline">A request that would start after it is not run.</param>
     /// <param name="cancellation">Gives up the wait for a free session.</param>
-    /// <exception cref="ScoringRejectedException">The queue is full, or the deadline passed.</exception>
-    ValueTask ScoreAsync(
+    /// <returns>How long the run itself took, without the wait for it.</returns>
+    /// <exception cref="ScoringRejectedException">The queue is full, or the deadline passed, or is expected to pass before there is a session.</exception>
+    ValueTask<TimeSpan> ScoreAsync(
         UserEncoding user, float[] rows, int count, float[] context, float[] scores, Deadline deadline, CancellationToken cancellation);
 }
 

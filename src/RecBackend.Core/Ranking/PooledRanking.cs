@@ -24,6 +24,7 @@ internal sealed class PooledRanking(ConcurrentQueue<PooledRanking> pool, TimePro
     private long _userRead;
     private long _run;
     private long _ended;
+    private TimeSpan _waited;
     private int _rented;
     private int[] _fetched = [];
 
@@ -40,7 +41,7 @@ internal sealed class PooledRanking(ConcurrentQueue<PooledRanking> pool, TimePro
     public override IReadOnlyList<int> Fetched => _fetched;
 
     public override StageTimes Times => new(
-        clock.GetElapsedTime(_gathered, _userRead), clock.GetElapsedTime(_begun, _gathered), clock.GetElapsedTime(_userRead, _run), clock.GetElapsedTime(_begun, _ended));
+        clock.GetElapsedTime(_gathered, _userRead), clock.GetElapsedTime(_begun, _gathered), clock.GetElapsedTime(_userRead, _run), clock.GetElapsedTime(_begun, _ended), _waited);
 
     /// <summary>The candidates' rows.</summary>
     public CandidateRows Candidates { get; } = new();
@@ -59,6 +60,7 @@ internal sealed class PooledRanking(ConcurrentQueue<PooledRanking> pool, TimePro
         _layout = layout;
         _count = 0;
         _fetched = [];
+        _waited = TimeSpan.Zero;
         _rented = 1;
         _begun = clock.GetTimestamp();
         var fields = layout?.Context.Count ?? 0;
@@ -90,7 +92,12 @@ internal sealed class PooledRanking(ConcurrentQueue<PooledRanking> pool, TimePro
     public void MarkUserRead() => _userRead = _run = clock.GetTimestamp();
 
     /// <summary>The scores are there.</summary>
-    public void MarkRun() => _run = clock.GetTimestamp();
+    /// <param name="ran">How long the run itself took.</param>
+    public void MarkRun(TimeSpan ran)
+    {
+        _run = clock.GetTimestamp();
+        _waited = clock.GetElapsedTime(_userRead, _run) - ran;
+    }
 
     /// <summary>Keeps the best candidates, by score, or by the fallback's rule if there is a reason for it.</summary>
     /// <param name="limit">How many; 0 = all.</param>

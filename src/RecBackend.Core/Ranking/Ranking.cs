@@ -40,7 +40,8 @@ public readonly record struct RankedItem(int Candidate, float Score, bool Cold);
 /// <param name="Gather">Look-up of candidates and copy of rows.</param>
 /// <param name="Run">Waiting for a session and running the ranker.</param>
 /// <param name="Total">All, the selection of the best included.</param>
-public readonly record struct StageTimes(TimeSpan UserRead, TimeSpan Gather, TimeSpan Run, TimeSpan Total);
+/// <param name="Waited">What of <paramref name="Run"/> was waiting.</param>
+public readonly record struct StageTimes(TimeSpan UserRead, TimeSpan Gather, TimeSpan Run, TimeSpan Total, TimeSpan Waited);
 
 /// <summary>The answer to a <see cref="RankRequest"/>. Pooled: dispose it after the response is written, and before the request is cleared.</summary>
 public abstract class Ranking : IDisposable

@@ -120,9 +120,9 @@ public sealed class RankingPipeline : IRanker
             ContextFeatures.Write(serving.Layout.Context, time, UserFeatureWriter.NewestEvent(user, serving), request.Context, ranking.Context);
             ranking.MarkUserRead();
 
-            await serving.Model.ScoreAsync(
+            var ran = await serving.Model.ScoreAsync(
                 encoding, ranking.Candidates.Rows, ranking.Candidates.Count, ranking.Context, ranking.Scores, request.Deadline, cancellation);
-            ranking.MarkRun();
+            ranking.MarkRun(ran);
             return FallbackReason.None;
         }
         catch (ScoringRejectedException rejected)

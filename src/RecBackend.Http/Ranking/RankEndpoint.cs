@@ -87,9 +87,12 @@ internal sealed class RankEndpoint
         EnsureRequestId(exchange, context.Request.Headers);
 
         using var ranking = await _ranker.RankAsync(exchange.Request, context.RequestAborted);
-        if (ranking.Mode == RankingMode.Model)
+        if (ranking is { Mode: RankingMode.Model, Items.IsEmpty: false })
         {
-            _limit.Learn(_clock.GetElapsedTime(started) - ranking.Times.UserRead, inFlight);
+            // Without the user: a slow store is no reason to rank less, and who waits for the user's encoder waits in the same queue again for the ranker.
+            var times = ranking.Times;
+            var latency = _clock.GetElapsedTime(started) - times.UserRead;
+            _limit.Learn(latency, latency - times.Waited, inFlight);
         }
 
         RankReplyWriter.Write(exchange, ranking, exchange.Explain ? LayoutOf(ranking.Model) : null, _clock.GetElapsedTime(started));

@@ -5,8 +5,9 @@ namespace RecBackend.Http.Ranking;
 /// <summary>
 /// How many rankings are at work at once: as many as the host keeps up with, learned from how long they take. What comes above is refused before anything is spent on it.
 /// The limit follows the gradient of the latency without load against the present one, as Netflix's Gradient2 does (github.com/Netflix/concurrency-limits):
-/// <c>limit × clamp(tolerated ÷ present, 0.5, 1) + headroom</c>, smoothed, where a multiple of the unloaded latency is tolerated, and some milliseconds in any case. Unlike there, only rankings that met no other count as unloaded: a long average of all of them takes
-/// lasting overload for the normal state, and lets the limit, and with it every latency, grow for as long as it lasts.
+/// <c>limit × clamp(tolerated ÷ present, 0.5, 1) + headroom</c>, smoothed, where a multiple of the unloaded latency is tolerated, and some milliseconds in any case. Unlike there, the unloaded
+/// latency is what rankings take without their wait for the scorer, and not a long average of the whole: that one takes lasting overload for the normal state, and lets the limit, and with it
+/// every latency, grow for as long as it lasts.
 /// </summary>
 internal sealed class RankLimit
 {
@@ -21,7 +22,6 @@ internal sealed class RankLimit
     private const int Initial = 64;
 
     private readonly Lock _lock = new();
-    private readonly int _concurrency;
     private readonly int _least;
     private readonly int _most;
     private readonly double _tolerance;
@@ -35,7 +35,7 @@ internal sealed class RankLimit
     /// <param name="tolerance">How many times its latency without load, but at least 20 ms, a ranking may take before the limit shrinks; at least 1.</param>
     public RankLimit(int concurrency, int most, double tolerance)
     {
-        (_concurrency, _least, _most, _tolerance) = (concurrency, Math.Min(2 * concurrency, most), most, tolerance);
+        (_least, _most, _tolerance) = (Math.Min(2 * concurrency, most), most, tolerance);
         _limit = Math.Clamp(Initial, _least, most);
     }
 
@@ -88,15 +88,16 @@ internal sealed class RankLimit
     }
 
     /// <summary>Learns from a ranking that the model answered.</summary>
-    /// <param name="latency">From the request's body to the scores, without what the user's storage took: a slow store is no reason to rank less.</param>
+    /// <param name="latency">From the request's body to the scores.</param>
+    /// <param name="work">The same without the wait for the scorer.</param>
     /// <param name="inFlight">What <see cref="TryEnter"/> gave.</param>
-    public void Learn(TimeSpan latency, int inFlight)
+    public void Learn(TimeSpan latency, TimeSpan work, int inFlight)
     {
         lock (_lock)
         {
             var present = _present.Add(latency.TotalSeconds);
-            var unloaded = inFlight <= _concurrency ? _unloaded.Add(latency.TotalSeconds) : _unloaded.Value;
-            var gradient = unloaded == 0 ? 1 : Math.Clamp(Math.Max(_tolerance * unloaded, AlwaysTolerated) / present, LeastGradient, 1);
+            var unloaded = _unloaded.Add(work.TotalSeconds);
+            var gradient = Math.Clamp(Math.Max(_tolerance * unloaded, AlwaysTolerated) / Math.Max(present, 1e-9), LeastGradient, 1);
 
             // A limit that nobody reaches says nothing of what would be if it were higher.
             if (gradient < 1 || inFlight >= _limit / 2)

@@ -3,7 +3,7 @@ using RecBackend.Core.Models;
 namespace RecBackend.Scoring.Onnx;
 
 /// <summary>
-/// Admits a fixed number of runs at once; others wait in the order in which they came, up to a bound and to their deadline. Who cannot make its deadline any more is told so at once.
+/// Admits a fixed number of runs at once; others wait in the order in which they came, up to a bound and to their deadline. Who is not expected to make its deadline any more is told so at once.
 /// With a free place entering allocates nothing.
 /// </summary>
 internal sealed class AdmissionGate
@@ -72,9 +72,10 @@ internal sealed class AdmissionGate
     /// <param name="deadline">Until when.</param>
     /// <param name="cancellation">Gives up.</param>
     /// <param name="behind">Whether others go before it, but for one place in eight.</param>
-    /// <exception cref="ScoringRejectedException">The queue is full, or the deadline passed before there was a place, or would.</exception>
+    /// <param name="bounded">Whether the bound of the queue is for it too.</param>
+    /// <exception cref="ScoringRejectedException">The queue is full, or the deadline passed before there was a place, or is expected to.</exception>
     /// <exception cref="OperationCanceledException">The caller gave up.</exception>
-    public ValueTask EnterAsync(Deadline deadline, CancellationToken cancellation, bool behind = false)
+    public ValueTask EnterAsync(Deadline deadline, CancellationToken cancellation, bool behind = false, bool bounded = true)
     {
         if (cancellation.IsCancellationRequested)
         {
@@ -97,7 +98,7 @@ internal sealed class AdmissionGate
             }
 
             var waiting = _queue.Count + _behind.Count;
-            if (waiting >= _queueLength)
+            if (bounded && waiting >= _queueLength)
             {
                 return ValueTask.FromException(Reject(ScoringRejection.Overloaded));
             }

@@ -38,7 +38,7 @@ internal sealed class OnnxModel : IModel
         {
             var rules = new BatchingRules(
                 options.EffectiveBatch, options.MaxBatchCandidates, TimeSpan.FromMicroseconds(options.BatchDelayMicroseconds), options.EffectiveConcurrency, options.QueueLength);
-            _batcher = new RankBatcher(rules, RunBatchAsync, runtime.Clock, runtime.Metrics);
+            _batcher = new RankBatcher(rules, RunBatch, runtime.RankGate, runtime.Clock, runtime.Metrics);
         }
     }
 
@@ -104,7 +104,7 @@ internal sealed class OnnxModel : IModel
         }
     }
 
-    public async ValueTask ScoreAsync(
+    public async ValueTask<TimeSpan> ScoreAsync(
         UserEncoding user, float[] rows, int count, float[] context, float[] scores, Deadline deadline, CancellationToken cancellation)
     {
         CheckSizes(user, rows, count, context, scores);
@@ -113,19 +113,21 @@ internal sealed class OnnxModel : IModel
         {
             if (_batcher is not null)
             {
-                await _batcher.ScoreAsync(new QueuedRanking(user, rows, count, context, scores, deadline), cancellation);
-                return;
+                return await _batcher.ScoreAsync(new QueuedRanking(user, rows, count, context, scores, deadline), cancellation);
             }
 
             await _runtime.RankGate.EnterAsync(deadline, cancellation);
             var begin = _runtime.Clock.GetTimestamp();
+            TimeSpan? ran = null;
             try
             {
                 Score(user, rows, count, context, scores);
+                ran = _runtime.Clock.GetElapsedTime(begin);
+                return ran.Value;
             }
             finally
             {
-                _runtime.RankGate.Leave(_runtime.Clock.GetElapsedTime(begin));
+                _runtime.RankGate.Leave(ran);
             }
         }
         finally
@@ -134,19 +136,11 @@ internal sealed class OnnxModel : IModel
         }
     }
 
-    private async ValueTask RunBatchAsync(IReadOnlyList<QueuedRanking> rankings, int candidates)
+    private void RunBatch(IReadOnlyList<QueuedRanking> rankings, int candidates)
     {
-        await _runtime.RankGate.EnterAsync(Deadline.None, CancellationToken.None);
-        try
-        {
-            var batch = _rankBatches.TryDequeue(out var rested) ? rested : new RankBatch(Layout);
-            batch.Run(_ranker, rankings, candidates);
-            _rankBatches.Enqueue(batch);
-        }
-        finally
-        {
-            _runtime.RankGate.Leave();
-        }
+        var batch = _rankBatches.TryDequeue(out var rested) ? rested : new RankBatch(Layout);
+        batch.Run(_ranker, rankings, candidates);
+        _rankBatches.Enqueue(batch);
     }
 
     /// <summary>Waits for the runs that go on, and lets no other begin.</summary>

@@ -2,7 +2,7 @@ using RecBackend.Core.Models;
 
 namespace RecBackend.Scoring.Onnx;
 
-/// <summary>The tensors of several rankings that run as one, in pinned memory. Both axes are filled up, so that few shapes are run: candidates with zeros, rankings with the first of them.</summary>
+/// <summary>The tensors of several rankings that run as one, in memory that the collector does not move. Both axes are filled up, so that few shapes are run: candidates with zeros, rankings with the first of them.</summary>
 internal sealed class RankBatch(ModelLayout layout)
 {
     private float[] _users = [];
@@ -27,7 +27,7 @@ internal sealed class RankBatch(ModelLayout layout)
             Copy(ranking.Rows.AsSpan(0, ranking.Count * layout.Row), candidates * layout.Row, place, batch, ref _rows);
         }
 
-        Grow(ref _scores, batch * candidates);
+        Grow(ref _scores, checked(batch * candidates));
         fixed (float* users = _users, histories = _histories, rows = _rows, contexts = _contexts, scores = _scores)
         {
             var run = ranker.Rent(batch, candidates);
@@ -58,7 +58,7 @@ internal sealed class RankBatch(ModelLayout layout)
 
     private static void Copy(ReadOnlySpan<float> source, int width, int place, int batch, ref float[] target)
     {
-        Grow(ref target, batch * width);
+        Grow(ref target, checked(batch * width));
         var part = target.AsSpan(place * width, width);
         source.CopyTo(part);
         part[source.Length..].Clear();

@@ -1,3 +1,4 @@
+using System.Numerics;
 using RecBackend.Core.Models;
 
 namespace RecBackend.Scoring.Onnx;
@@ -11,9 +12,9 @@ namespace RecBackend.Scoring.Onnx;
 internal sealed record BatchingRules(int Rankings, int Candidates, TimeSpan Delay, int InFlight, int QueueLength);
 
 /// <summary>
-/// Joins rankings that come together into one run, for devices on which a run of many costs little more than a run of one. A batch closes when the device is idle, when it is full, or when its
-/// oldest ranking has waited long enough. It holds rankings of one bucket of candidates, so that little is filled up, and few shapes are run; the oldest ranking of all decides which,
-/// so that no bucket waits for good. Who has given up, or cannot be answered in time, is not run.
+/// Joins rankings that come together into one run, for devices on which a run of many costs little more than a run of one. A batch starts when the device is idle; beside another, when it would be
+/// full or its oldest ranking has waited long enough. It holds rankings of one bucket of candidates, so that little is filled up, and few shapes are run; the oldest ranking of all decides which,
+/// so that no bucket waits for good. It is put together when it has its place on the device, so that whoever has given up, or is too late by then, is not in it.
 /// </summary>
 internal sealed class RankBatcher
 {
@@ -22,19 +23,22 @@ internal sealed class RankBatcher
     private readonly Lock _lock = new();
     private readonly LinkedList<QueuedRanking> _queue = new();
     private readonly BatchingRules _rules;
-    private readonly Func<IReadOnlyList<QueuedRanking>, int, ValueTask> _run;
+    private readonly Action<IReadOnlyList<QueuedRanking>, int> _run;
+    private readonly AdmissionGate _gate;
     private readonly TimeProvider _clock;
     private readonly ScoringMetrics _metrics;
-    private ITimer? _timer;
+    private readonly ITimer _timer;
     private int _inFlight;
 
     /// <param name="rules">How to join.</param>
     /// <param name="run">Runs rankings, each filled up to so many candidates, and writes their scores.</param>
+    /// <param name="gate">Where a run takes its place among all that the device does.</param>
     /// <param name="clock">Clock of deadlines and delays.</param>
     /// <param name="metrics">Where it counts.</param>
-    public RankBatcher(BatchingRules rules, Func<IReadOnlyList<QueuedRanking>, int, ValueTask> run, TimeProvider clock, ScoringMetrics metrics)
+    public RankBatcher(BatchingRules rules, Action<IReadOnlyList<QueuedRanking>, int> run, AdmissionGate gate, TimeProvider clock, ScoringMetrics metrics)
     {
-        (_rules, _run, _clock, _metrics) = (rules, run, clock, metrics);
+        (_rules, _run, _gate, _clock, _metrics) = (rules, run, gate, clock, metrics);
+        _timer = clock.CreateTimer(static self => ((RankBatcher)self!).Pump(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Rankings that wait.</summary>
@@ -50,12 +54,13 @@ internal sealed class RankBatcher
     }
 
     /// <summary>Candidates that a ranking of <paramref name="count"/> is filled up to: a power of two.</summary>
-    public static int BucketOf(int count) => (int)System.Numerics.BitOperations.RoundUpToPowerOf2((uint)Math.Max(count, SmallestBucket));
+    public static int BucketOf(int count) => (int)BitOperations.RoundUpToPowerOf2((uint)Math.Max(count, SmallestBucket));
 
     /// <summary>Waits until the scores of <paramref name="ranking"/> are written. Its buffers are not touched afterwards, however it ends.</summary>
+    /// <returns>How long the run took that it was in.</returns>
     /// <exception cref="ScoringRejectedException">The queue is full, or the deadline passed before it ran.</exception>
     /// <exception cref="OperationCanceledException">The caller gave up before it ran.</exception>
-    public async ValueTask ScoreAsync(QueuedRanking ranking, CancellationToken cancellation)
+    public async ValueTask<TimeSpan> ScoreAsync(QueuedRanking ranking, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         if (ranking.Deadline.HasPassed(_clock))
@@ -65,7 +70,8 @@ internal sealed class RankBatcher
 
         lock (_lock)
         {
-            if (_queue.Count >= _rules.QueueLength)
+            // What would start at once does not wait.
+            if (_inFlight >= _rules.InFlight && _queue.Count >= _rules.QueueLength)
             {
                 throw Reject(ScoringRejection.Overloaded);
             }
@@ -74,102 +80,123 @@ internal sealed class RankBatcher
             ranking.Node = _queue.AddLast(ranking);
         }
 
+        _metrics.BatchQueued(1);
         await using (cancellation.UnsafeRegister((_, token) => GiveUp(ranking, token), null))
         {
             Pump();
-            await ranking.Scored.Task;
+            return await ranking.Scored.Task;
         }
     }
 
     /// <summary>Drops what is too late and starts what can be started. Called whenever something has changed: a ranking came, a batch ended, time has passed.</summary>
     private void Pump()
     {
-        var late = new List<QueuedRanking>();
-        var batches = new List<List<QueuedRanking>>();
+        List<QueuedRanking>? late;
+        var starts = false;
         lock (_lock)
         {
-            DropLate(late);
-            while (Close() is { } batch)
+            late = TakeLate();
+            if (IsToStart())
             {
                 _inFlight++;
-                batches.Add(batch);
+                starts = true;
             }
 
             SetTimer();
         }
 
-        late.ForEach(ranking => ranking.Scored.SetException(Reject(ScoringRejection.DeadlineExceeded)));
-
-        // Elsewhere: a run holds its thread, and this one is a caller's.
-        batches.ForEach(batch => ThreadPool.UnsafeQueueUserWorkItem(_ => _ = RunAsync(batch), null));
+        Refuse(late);
+        if (starts)
+        {
+            // Elsewhere: a run holds its thread, and this one is a caller's.
+            ThreadPool.UnsafeQueueUserWorkItem(static self => _ = self.RunAsync(), this, preferLocal: false);
+        }
     }
 
-    private void DropLate(List<QueuedRanking> late)
+    private List<QueuedRanking>? TakeLate()
     {
+        List<QueuedRanking>? late = null;
         for (var node = _queue.First; node is not null;)
         {
             var next = node.Next;
             if (node.Value.Deadline.HasPassed(_clock))
             {
-                late.Add(node.Value);
+                (late ??= []).Add(node.Value);
                 Unlink(node.Value);
             }
 
             node = next;
         }
+
+        return late;
     }
 
-    /// <summary>The next batch, out of the queue, or null if none is to start now.</summary>
-    private List<QueuedRanking>? Close()
+    private bool IsToStart()
     {
         if (_inFlight >= _rules.InFlight || _queue.First?.Value is not { } oldest)
         {
-            return null;
+            return false;
         }
 
-        var bucket = BucketOf(oldest.Count);
-        var most = Math.Max(1, Math.Min(_rules.Rankings, _rules.Candidates / bucket));
-        var batch = _queue.Where(ranking => BucketOf(ranking.Count) == bucket).Take(most).ToList();
-        if (_inFlight > 0 && batch.Count < most && _clock.GetElapsedTime(oldest.Queued) < _rules.Delay)
-        {
-            return null;
-        }
-
-        batch.ForEach(Unlink);
-        return batch;
+        return _inFlight == 0 || _clock.GetElapsedTime(oldest.Queued) >= _rules.Delay || CountOf(BucketOf(oldest.Count)) >= MostOf(BucketOf(oldest.Count));
     }
+
+    private int CountOf(int bucket)
+    {
+        var count = 0;
+        foreach (var ranking in _queue)
+        {
+            count += BucketOf(ranking.Count) == bucket ? 1 : 0;
+        }
+
+        return count;
+    }
+
+    /// <summary>Most rankings of a batch of the bucket: a power of two, because that is what a batch is filled up to.</summary>
+    private int MostOf(int bucket) => 1 << BitOperations.Log2((uint)Math.Max(1, Math.Min(_rules.Rankings, _rules.Candidates / bucket)));
 
     /// <summary>Comes back when the next deadline passes, or the oldest ranking has waited long enough to run beside what is running.</summary>
     private void SetTimer()
     {
-        _timer?.Dispose();
-        _timer = null;
-        if (_queue.First?.Value is not { } oldest)
+        var next = TimeSpan.MaxValue;
+        foreach (var ranking in _queue)
         {
-            return;
+            var left = ranking.Deadline.Left(_clock);
+            next = left != Timeout.InfiniteTimeSpan && left < next ? left : next;
         }
 
-        var next = _queue.Min(ranking => ranking.Deadline.Left(_clock) is var left && left == Timeout.InfiniteTimeSpan ? TimeSpan.MaxValue : left);
-        if (_inFlight < _rules.InFlight && _rules.Delay - _clock.GetElapsedTime(oldest.Queued) is var delay && delay < next)
+        if (_inFlight < _rules.InFlight && _queue.First?.Value is { } oldest && _rules.Delay - _clock.GetElapsedTime(oldest.Queued) is var delay && delay < next)
         {
             next = delay;
         }
 
-        if (next < TimeSpan.MaxValue)
-        {
-            // Whole milliseconds, rounded up: a timer that rings before its time would find nothing to do.
-            var due = TimeSpan.FromMilliseconds(Math.Clamp(Math.Ceiling(next.TotalMilliseconds), 1, int.MaxValue));
-            _timer = _clock.CreateTimer(_ => Pump(), null, due, Timeout.InfiniteTimeSpan);
-        }
+        // Whole milliseconds, rounded up: a timer that rings before its time would find nothing to do.
+        _timer.Change(
+            next == TimeSpan.MaxValue ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(Math.Clamp(Math.Ceiling(next.TotalMilliseconds), 1, int.MaxValue)), Timeout.InfiniteTimeSpan);
     }
 
-    private async Task RunAsync(List<QueuedRanking> batch)
+    private async Task RunAsync()
     {
+        // Not of the requests' queue: it waits for all of them.
+        await _gate.EnterAsync(Deadline.None, CancellationToken.None, bounded: false);
+        List<QueuedRanking>? late;
+        List<QueuedRanking> batch;
+        lock (_lock)
+        {
+            late = TakeLate();
+            batch = TakeBatch();
+        }
+
+        Refuse(late);
         Exception? failure = null;
+        var begin = _clock.GetTimestamp();
         try
         {
-            _metrics.Batched(batch.Count);
-            await _run(batch, BucketOf(batch[0].Count));
+            if (batch.Count > 0)
+            {
+                _run(batch, BucketOf(batch[0].Count));
+                _metrics.Batched(batch.Count);
+            }
         }
         catch (Exception e)
         {
@@ -177,25 +204,61 @@ internal sealed class RankBatcher
             failure = e;
         }
 
+        var ran = _clock.GetElapsedTime(begin);
         lock (_lock)
         {
             _inFlight--;
         }
 
-        // First the device: it works on while the callers write their replies.
-        Pump();
-        foreach (var ranking in batch)
+        _gate.Leave();
+        try
         {
-            if (failure is null)
+            // First the device: it works on while the callers write their replies.
+            Pump();
+        }
+        finally
+        {
+            foreach (var ranking in batch)
             {
-                ranking.Scored.SetResult();
-            }
-            else
-            {
-                ranking.Scored.SetException(failure);
+                if (failure is null)
+                {
+                    ranking.Scored.SetResult(ran);
+                }
+                else
+                {
+                    ranking.Scored.SetException(failure);
+                }
             }
         }
     }
+
+    /// <summary>The oldest ranking, and those of its bucket that came next.</summary>
+    private List<QueuedRanking> TakeBatch()
+    {
+        var batch = new List<QueuedRanking>(_rules.Rankings);
+        if (_queue.First is not { } first)
+        {
+            return batch;
+        }
+
+        var bucket = BucketOf(first.Value.Count);
+        var most = MostOf(bucket);
+        for (var node = first; node is not null && batch.Count < most;)
+        {
+            var next = node.Next;
+            if (BucketOf(node.Value.Count) == bucket)
+            {
+                batch.Add(node.Value);
+                Unlink(node.Value);
+            }
+
+            node = next;
+        }
+
+        return batch;
+    }
+
+    private void Refuse(List<QueuedRanking>? late) => late?.ForEach(ranking => ranking.Scored.SetException(Reject(ScoringRejection.DeadlineExceeded)));
 
     /// <summary>Ends a wait, unless the ranking runs already: then its buffers are in use, and it ends with its batch.</summary>
     private void GiveUp(QueuedRanking ranking, CancellationToken token)
@@ -213,10 +276,11 @@ internal sealed class RankBatcher
         ranking.Scored.SetException(new OperationCanceledException(token));
     }
 
-    private static void Unlink(QueuedRanking ranking)
+    private void Unlink(QueuedRanking ranking)
     {
         ranking.Node!.List!.Remove(ranking.Node);
         ranking.Node = null;
+        _metrics.BatchQueued(-1);
     }
 
     private ScoringRejectedException Reject(ScoringRejection reason)
@@ -253,6 +317,6 @@ internal sealed class QueuedRanking(UserEncoding user, float[] rows, int count, 
     /// <summary>Its place in the queue; null once somebody took it out.</summary>
     public LinkedListNode<QueuedRanking>? Node { get; set; }
 
-    /// <summary>Continues elsewhere: who ends a batch must go on with the next.</summary>
-    public TaskCompletionSource Scored { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    /// <summary>The time of its run. Continues elsewhere: who ends a batch must go on with the next.</summary>
+    public TaskCompletionSource<TimeSpan> Scored { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 }

@@ -12,6 +12,7 @@ internal sealed class ScoringMetrics : IDisposable
     private readonly Counter<long> _rejected;
     private readonly Histogram<double> _duration;
     private readonly Histogram<int> _batch;
+    private readonly UpDownCounter<int> _batchQueue;
 
     public ScoringMetrics()
     {
@@ -25,6 +26,7 @@ internal sealed class ScoringMetrics : IDisposable
             {
                 HistogramBucketBoundaries = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1],
             });
+        _batchQueue = Meter.CreateUpDownCounter<int>("recbackend.scorer.batch.queue", "{ranking}", "Rankings that wait to be joined.");
         _batch = Meter.CreateHistogram(
             "recbackend.scorer.batch.size", "{ranking}", "Rankings that ran as one.", advice: new InstrumentAdvice<int> { HistogramBucketBoundaries = [1, 2, 4, 8, 16, 32, 64] });
     }
@@ -47,6 +49,8 @@ internal sealed class ScoringMetrics : IDisposable
     public void Ran(string graph, TimeSpan duration) => _duration.Record(duration.TotalSeconds, new KeyValuePair<string, object?>("graph", graph));
 
     public void Batched(int rankings) => _batch.Record(rankings);
+
+    public void BatchQueued(int change) => _batchQueue.Add(change);
 
     public void Dispose() => Meter.Dispose();
 

@@ -21,6 +21,8 @@ namespace RecBackend.Http.Tests.Hosting;
 /// <summary>What a test asks of its host.</summary>
 internal sealed record HostSettings
 {
+    public int ConcurrentRuns { get; init; } = Environment.ProcessorCount;
+
     public bool Bundle { get; init; } = true;
 
     public bool Items { get; init; } = true;
@@ -137,7 +139,7 @@ internal sealed class RunningHost : IAsyncDisposable
         builder.Configuration.AddInMemoryCollection([new("RecBackend:Limits:RankTimeoutMs", "30000")]);
         builder.Configuration.AddInMemoryCollection(settings.Configuration);
         builder.WebHost.UseUrls(settings.Url);
-        var options = new RecBackendHttpOptions { Development = settings.Development, TemporaryFolder = Path.Combine(_state.FullName, "incoming"), Address = settings.PublicAddress };
+        var options = new RecBackendHttpOptions { Development = settings.Development, TemporaryFolder = Path.Combine(_state.FullName, "incoming"), Address = settings.PublicAddress, ConcurrentRuns = settings.ConcurrentRuns };
         builder.Services
             .AddSingleton(settings.Clock)
             .AddRecBackendHttp(builder.Configuration, options)

@@ -1,12 +1,14 @@
 using System.Diagnostics.Metrics;
 using RecBackend.Core.Items;
 using RecBackend.Core.Models;
+using RecBackend.Scoring.Onnx;
 
 namespace RecBackend.Scoring.Tests.Onnx;
 
 public sealed class OnnxModelLifetimeTests : IDisposable
 {
     private readonly TemporaryFolder _state = new();
+    private readonly List<EncodingUrgency> _ended = [];
 
     public void Dispose() => _state.Dispose();
 
@@ -81,6 +83,58 @@ public sealed class OnnxModelLifetimeTests : IDisposable
             model.ScoreAsync(user, new float[model.Layout.Row], 1, new float[model.Layout.Context.Count], new float[1], deadline, default).AsTask();
 
         async Task<ScoringRejection> RejectionAsync() => (await Assert.ThrowsAsync<ScoringRejectedException>(ScoreAsync)).Reason;
+    }
+
+    [Fact]
+    public async Task Encoding_of_items_waits_for_rankings_that_wait_but_not_for_good()
+    {
+        var clock = new FakeClock();
+        using var runtime = TestRuntime.Create(new ScoringOptions { MaxConcurrency = 1, EncodingConcurrency = 1 }, clock);
+        await using var model = await TestRuntime.LoadAsync(runtime, Golden.Path("tiny-bundle"), _state.Path);
+        await runtime.RankGate.EnterAsync(Deadline.None, default);
+        var waiting = runtime.RankGate.EnterAsync(Deadline.None, default).AsTask();
+
+        var first = EncodeAsync();
+        Assert.False(first.IsCompleted);
+        runtime.RankGate.Leave();
+        await waiting;
+        await first;
+
+        waiting = runtime.RankGate.EnterAsync(Deadline.None, default).AsTask();
+        var second = EncodeAsync();
+        clock.Advance(OnnxModel.LongestYield - TimeSpan.FromMilliseconds(1));
+        Assert.False(second.IsCompleted);
+        clock.Advance(TimeSpan.FromMilliseconds(1));
+        await second;
+        runtime.RankGate.Leave();
+        await waiting;
+
+        Task EncodeAsync() => model.EncodeItemsAsync(ModelFixture.Contents(1, seed: 1), new float[model.Layout.Representation], EncodingUrgency.Ingest, default).AsTask();
+    }
+
+    [Fact]
+    public async Task Items_that_a_caller_writes_are_encoded_before_bulk_work()
+    {
+        using var runtime = TestRuntime.Create(new ScoringOptions { MaxConcurrency = 1, EncodingConcurrency = 1 });
+        await using var model = await TestRuntime.LoadAsync(runtime, Golden.Path("tiny-bundle"), _state.Path);
+        await runtime.EncodeGate.EnterAsync(Deadline.None, default);
+        var bulk = EncodeAsync(EncodingUrgency.Warm);
+        var ingest = EncodeAsync(EncodingUrgency.Ingest);
+        runtime.EncodeGate.Leave();
+        await ingest.WaitAsync(TimeSpan.FromSeconds(30));
+
+        // Whoever writes leaves its place to the one behind: had that one gone first, it would have ended first.
+        await bulk.WaitAsync(TimeSpan.FromSeconds(30));
+        Assert.Equal([EncodingUrgency.Ingest, EncodingUrgency.Warm], _ended);
+
+        async Task EncodeAsync(EncodingUrgency urgency)
+        {
+            await model.EncodeItemsAsync(ModelFixture.Contents(1, seed: 1), new float[model.Layout.Representation], urgency, default);
+            lock (_ended)
+            {
+                _ended.Add(urgency);
+            }
+        }
     }
 
     [Fact]

@@ -170,6 +170,36 @@ public sealed class RankBatcherTests : IDisposable
     }
 
     [Fact]
+    public async Task Batch_is_put_together_when_it_has_its_place_of_those_who_are_in_time_then()
+    {
+        var gate = Gate(1);
+        await gate.EnterAsync(Deadline.None, default);
+        var batcher = Batcher(gate: gate);
+        var late = batcher.ScoreAsync(Ranking(deadline: Deadline.After(TimeSpan.FromMilliseconds(5), _clock)), default).AsTask();
+        var patient = Ranking();
+        var waiting = batcher.ScoreAsync(patient, default).AsTask();
+
+        _clock.Advance(TimeSpan.FromMilliseconds(5));
+        await Assert.ThrowsAsync<ScoringRejectedException>(() => late);
+        gate.Leave();
+        var batch = await _device.NextAsync();
+        Assert.Equal([patient], batch.Rankings);
+        batch.End();
+        await waiting;
+    }
+
+    [Fact]
+    public async Task Without_a_queue_an_idle_device_still_runs()
+    {
+        var batcher = Batcher(queue: 0);
+        var first = batcher.ScoreAsync(Ranking(), default).AsTask();
+        var running = await _device.NextAsync();
+        Assert.Equal(ScoringRejection.Overloaded, (await Assert.ThrowsAsync<ScoringRejectedException>(() => batcher.ScoreAsync(Ranking(), default).AsTask())).Reason);
+        running.End();
+        await first;
+    }
+
+    [Fact]
     public async Task Full_queue_rejects_at_once_as_overload()
     {
         var batcher = Batcher(queue: 2);
@@ -191,9 +221,8 @@ public sealed class RankBatcherTests : IDisposable
         const int Seed = 11;
         var batcher = new RankBatcher(
             new BatchingRules(Rankings: 4, Candidates: 4096, TimeSpan.FromMicroseconds(200), InFlight: 2, QueueLength: 20),
-            async (rankings, candidates) =>
+            (rankings, candidates) =>
             {
-                await Task.Yield();
                 Assert.InRange(rankings.Count, 1, 4);
                 Assert.All(rankings, ranking => Assert.Equal(candidates, RankBatcher.BucketOf(ranking.Count)));
                 foreach (var ranking in rankings)
@@ -201,6 +230,7 @@ public sealed class RankBatcherTests : IDisposable
                     Array.Copy(ranking.Rows, ranking.Scores, ranking.Count);
                 }
             },
+            new AdmissionGate("rank", 2, 0, TimeProvider.System, _metrics),
             TimeProvider.System,
             _metrics);
         var (scored, refused) = (0, 0);
@@ -240,39 +270,60 @@ public sealed class RankBatcherTests : IDisposable
         Assert.Equal(0, batcher.Waiting);
     }
 
-    [Fact]
-    public async Task Scores_of_a_batch_equal_those_of_single_runs()
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(7)]
+    public async Task Scores_of_a_batch_equal_those_of_single_runs(int together)
     {
         using var state = new TemporaryFolder();
-        using var alone = TestRuntime.Create(new ScoringOptions { MaxConcurrency = 2, QueueLength = 1000 });
-        using var joined = TestRuntime.Create(new ScoringOptions { MaxConcurrency = 1, MaxBatch = 8, QueueLength = 1000 });
+        using var alone = TestRuntime.Create(new ScoringOptions { MaxConcurrency = 1 });
+        using var joined = TestRuntime.Create(new ScoringOptions { MaxConcurrency = 1, MaxBatch = 8 });
         await using var expected = await TestRuntime.LoadAsync(alone, Golden.Path("tiny-bundle"), Path.Combine(state.Path, "alone"));
         await using var model = await TestRuntime.LoadAsync(joined, Golden.Path("tiny-bundle"), Path.Combine(state.Path, "joined"));
         var layout = model.Layout;
-        var random = new Random(7);
+        var random = new Random(together);
+        var scoring = new List<Task>();
+        var scores = new List<(float[] Alone, float[] Joined)>();
 
-        await Task.WhenAll(Enumerable.Range(0, 100).Select(async call =>
+        // While the only place is taken, all of them gather, and then run as one.
+        await joined.RankGate.EnterAsync(Deadline.None, default);
+        for (var ranking = 0; ranking < together; ranking++)
         {
-            int count;
-            float[] rows, context;
-            lock (random)
-            {
-                count = random.Next(1, 200);
-                rows = ModelFixture.Pinned(count * layout.Row, _ => random.NextSingle() - 0.5f);
-                context = ModelFixture.Pinned(layout.Context.Count, _ => random.NextSingle());
-            }
+            var count = random.Next(1, 65);
+            var rows = ModelFixture.Pinned(count * layout.Row, _ => random.NextSingle() - 0.5f);
+            var context = ModelFixture.Pinned(layout.Context.Count, _ => random.NextSingle());
+            var user = await expected.EncodeUserAsync(ModelFixture.GoldenUser(layout, ranking).Features, 1, default);
+            var pair = (ModelFixture.Pinned(count, _ => 0), ModelFixture.Pinned(count, _ => 0));
+            scores.Add(pair);
+            await expected.ScoreAsync(user, rows, count, context, pair.Item1, Deadline.None, default);
+            scoring.Add(model.ScoreAsync(user, rows, count, context, pair.Item2, Deadline.None, default).AsTask());
+        }
 
-            var features = ModelFixture.GoldenUser(layout, call % 8).Features;
-            var scores = new[] { ModelFixture.Pinned(count, _ => 0), ModelFixture.Pinned(count, _ => 0) };
-            await expected.ScoreAsync(await expected.EncodeUserAsync(features, 1, default), rows, count, context, scores[0], Deadline.None, default);
-            await model.ScoreAsync(await model.EncodeUserAsync(features, 1, default), rows, count, context, scores[1], Deadline.None, default);
-            Assert.All(scores[0].Zip(scores[1]), pair => Assert.Equal(pair.First, pair.Second, 1e-5f));
-            Assert.True(scores[0].Distinct().Count() > 1 || count == 1);
-        }));
+        var sizes = new List<int>();
+        using var listener = new System.Diagnostics.Metrics.MeterListener();
+        listener.InstrumentPublished = (instrument, self) =>
+        {
+            if (instrument.Meter == joined.Metrics.Meter && instrument.Name == "recbackend.scorer.batch.size")
+            {
+                self.EnableMeasurementEvents(instrument);
+            }
+        };
+        listener.SetMeasurementEventCallback<int>((_, size, _, _) => sizes.Add(size));
+        listener.Start();
+        joined.RankGate.Leave();
+        await Task.WhenAll(scoring);
+
+        Assert.Equal([together], sizes);
+        Assert.All(scores, pair => Assert.All(pair.Alone.Zip(pair.Joined), score => Assert.Equal(score.First, score.Second, 1e-5f)));
+        Assert.All(scores, pair => Assert.DoesNotContain(0, pair.Joined));
     }
 
-    private RankBatcher Batcher(int inFlight = 1, int candidates = 65_536, int queue = 100) =>
-        new(new BatchingRules(Rankings: 4, candidates, Delay, inFlight, queue), _device.RunAsync, _clock, _metrics);
+    private RankBatcher Batcher(int inFlight = 1, int candidates = 65_536, int queue = 100, AdmissionGate? gate = null) =>
+        new(new BatchingRules(Rankings: 4, candidates, Delay, inFlight, queue), _device.Run, gate ?? Gate(inFlight), _clock, _metrics);
+
+    private AdmissionGate Gate(int places) => new("rank", places, 0, _clock, _metrics);
 
     private static QueuedRanking Ranking(int count = 10, Deadline? deadline = null) =>
         new(new UserEncoding("bundle", 1, [], []), new float[count], count, [], new float[count], deadline ?? Deadline.None);
@@ -281,11 +332,11 @@ public sealed class RankBatcherTests : IDisposable
     {
         private readonly Channel<Batch> _batches = Channel.CreateUnbounded<Batch>();
 
-        public async ValueTask RunAsync(IReadOnlyList<QueuedRanking> rankings, int candidates)
+        public void Run(IReadOnlyList<QueuedRanking> rankings, int candidates)
         {
             var batch = new Batch(rankings, candidates);
             _batches.Writer.TryWrite(batch);
-            await batch.Ended;
+            batch.Ended.GetAwaiter().GetResult();
         }
 
         /// <summary>The next batch that was started.</summary>

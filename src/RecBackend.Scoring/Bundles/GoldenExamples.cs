@@ -29,29 +29,38 @@ internal sealed class GoldenExamples : IDisposable
         }
     }
 
-    /// <summary>Checks one graph.</summary>
+    /// <summary>Checks one graph; a ranker that says that it takes several rankings also with its example twice, as one.</summary>
     /// <exception cref="Core.Models.BundleRefusedException"><c>bundle_golden_mismatch</c>, with the place and the two values.</exception>
     public void Check(Graph graph)
+    {
+        Check(graph, rankings: 1);
+        if (graph.TakesBatches && graph.Contract.Inputs[0].Shape[0] == GraphContract.Rankings)
+        {
+            Check(graph, rankings: 2);
+        }
+    }
+
+    private void Check(Graph graph, int rankings)
     {
         var contract = graph.Contract;
         var batch = ExtentOf(contract, GraphContract.Batch);
         var candidates = ExtentOf(contract, GraphContract.Candidates);
-        var run = graph.Rent((int)(batch ?? 1), (int)(candidates ?? 0));
+        var run = graph.Rent((int)(batch ?? rankings), (int)(candidates ?? 0));
         try
         {
             for (var place = 0; place < contract.Inputs.Count; place++)
             {
-                Bind(run, place, contract, batch, candidates);
+                Bind(run, place, contract, batch, candidates, rankings);
             }
 
-            var outputs = BindOutputs(run, contract, batch, candidates);
+            var outputs = BindOutputs(run, contract, batch, candidates, rankings);
             try
             {
                 graph.Run(run);
             }
             catch (OnnxRuntimeException exception)
             {
-                throw BundleRefusal.GoldenMismatch($"{contract.File} does not run on its examples: {exception.Message}", exception);
+                throw BundleRefusal.GoldenMismatch($"{contract.File} does not run on its examples{(rankings > 1 ? ", several at once, which its open first axis promises" : "")}: {exception.Message}", exception);
             }
 
             for (var place = 0; place < outputs.Length; place++)
@@ -104,7 +113,7 @@ internal sealed class GoldenExamples : IDisposable
         return entry;
     }
 
-    private unsafe void Bind(GraphRun run, int place, GraphContract contract, long? batch, long? candidates)
+    private unsafe void Bind(GraphRun run, int place, GraphContract contract, long? batch, long? candidates, int rankings)
     {
         var tensor = contract.Inputs[place];
         var entry = Entry(contract, tensor, batch, candidates);
@@ -120,7 +129,7 @@ internal sealed class GoldenExamples : IDisposable
         }
         else
         {
-            var values = _file.ReadFloats(entry, pinned: true);
+            var values = Repeat(_file.ReadFloats(entry, pinned: true), rankings);
             fixed (float* pinned = values)
             {
                 run.Input(place, pinned, values.Length);
@@ -130,12 +139,12 @@ internal sealed class GoldenExamples : IDisposable
         }
     }
 
-    private unsafe (float[] Expected, float[] Actual)[] BindOutputs(GraphRun run, GraphContract contract, long? batch, long? candidates)
+    private unsafe (float[] Expected, float[] Actual)[] BindOutputs(GraphRun run, GraphContract contract, long? batch, long? candidates, int rankings)
     {
         var outputs = new (float[] Expected, float[] Actual)[contract.Outputs.Count];
         for (var place = 0; place < outputs.Length; place++)
         {
-            var expected = _file.ReadFloats(Entry(contract, contract.Outputs[place], batch, candidates));
+            var expected = Repeat(_file.ReadFloats(Entry(contract, contract.Outputs[place], batch, candidates)), rankings);
             var actual = GC.AllocateArray<float>(expected.Length, pinned: true);
             fixed (float* pinned = actual)
             {
@@ -146,6 +155,22 @@ internal sealed class GoldenExamples : IDisposable
         }
 
         return outputs;
+    }
+
+    private static float[] Repeat(float[] values, int times)
+    {
+        if (times == 1)
+        {
+            return values;
+        }
+
+        var repeated = GC.AllocateUninitializedArray<float>(values.Length * times, pinned: true);
+        for (var time = 0; time < times; time++)
+        {
+            values.CopyTo(repeated, time * values.Length);
+        }
+
+        return repeated;
     }
 
     private static void Compare(string name, float[] expected, float[] actual)

@@ -3,13 +3,14 @@ using RecBackend.Cli;
 namespace RecBackend.Bench.Load;
 
 /// <summary>
-/// Finds the highest rate that a server holds: doubles (or whatever the step is) until one does not hold, then halves the gap (of the logarithms). A rate counts as not held only if it fails twice, since whatever else
+/// Finds the highest rate that a server holds: doubles (or whatever the step is) until one does not hold, then halves the gap (of the logarithms). A rate counts as not held only if it fails twice (or whatever the attempts are), since whatever else
 /// the machine does can make a server slower and never faster.
 /// </summary>
 /// <param name="first">The rate tried first.</param>
 /// <param name="precision">The result is held, and this many times it is not; above 1.</param>
 /// <param name="step">How many times the rate before the next one is, until the result lies between two of them; above 1. Small where about <paramref name="first"/> is expected.</param>
-internal sealed class SaturationSearch(double first, double precision, double step = 2)
+/// <param name="attempts">How often a rate must fail; the busier the machine is with other things, the more.</param>
+internal sealed class SaturationSearch(double first, double precision, double step = 2, int attempts = 2)
 {
     private const double Least = 1;
     private const double Most = 1_000_000;
@@ -47,5 +48,16 @@ internal sealed class SaturationSearch(double first, double precision, double st
         return held;
     }
 
-    private static async Task<bool> HoldsAsync(Func<double, Task<bool>> holds, double rate) => await holds(rate) || await holds(rate);
+    private async Task<bool> HoldsAsync(Func<double, Task<bool>> holds, double rate)
+    {
+        for (var attempt = 0; attempt < attempts; attempt++)
+        {
+            if (await holds(rate))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
 }

@@ -92,7 +92,7 @@ internal sealed class PeerBenchmark(PeerOptions options)
 
         return 0;
 
-        Task<double> SaturationAsync(string name, double? before) => new SaturationSearch(before ?? FirstRate, Precision, before is null ? 2 : StepAgain)
+        Task<double> SaturationAsync(string name, double? before) => new SaturationSearch(before ?? FirstRate, Precision, before is null ? 2 : StepAgain, options.Attempts)
             .FindAsync(async rate => LoadBenchmark.Held((await MeasureAsync(name, rate, options.Probe)).Point, options.HeldP99));
 
         async Task<PeerRow> MeasureAsync(string name, double rate, TimeSpan measured)

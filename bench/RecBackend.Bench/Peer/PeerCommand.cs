@@ -15,6 +15,7 @@ internal static class PeerCommand
         var redis = new Option<string>("--redis") { Description = "How the peer's service reaches Redis: socket or tcp.", DefaultValueFactory = _ => "socket" };
         redis.AcceptOnlyFromAmong("socket", "tcp");
         var rounds = WholeNumber.Option("--rounds", "How often saturation is looked for, of each in turn.", 2, 1, 20);
+        var attempts = WholeNumber.Option("--attempts", "How often a rate must fail to count as not held: more where the machine is busy with other things.", 2, 1, 10);
         var shares = LoadCommand.Numbers("--shares", "What both are offered beside saturation itself, in parts of the peer's; and the server of its own.", "0.7");
         var held = WholeNumber.Option("--held-p99-ms", "A rate is held if 98 % of it are answered with a p99 of at most this.", 100, 1, 60_000);
         var probe = WholeNumber.Option("--probe-seconds", "Measured time of each try in the search for saturation.", 3, 1, 600);
@@ -27,7 +28,7 @@ internal static class PeerCommand
             "peer",
             "Against what a team would build instead, Redis for vectors and a Node.js service that scores them (bench/peer): the same ranker, requests and generator, in turns.")
         {
-            candidates, workers, redis, rounds, shares, held, probe, warmUp, seconds, inFlight, seed, SampleOptions.Bundle, SampleOptions.Data, json,
+            candidates, workers, redis, rounds, attempts, shares, held, probe, warmUp, seconds, inFlight, seed, SampleOptions.Bundle, SampleOptions.Data, json,
         };
         command.SetAction((parsed, cancellation) => new PeerBenchmark(new PeerOptions
         {
@@ -35,6 +36,7 @@ internal static class PeerCommand
             Workers = parsed.GetValue(workers),
             Tcp = parsed.GetValue(redis) == "tcp",
             Rounds = parsed.GetValue(rounds),
+            Attempts = parsed.GetValue(attempts),
             Shares = LoadCommand.Parse(parsed.GetValue(shares)!),
             HeldP99 = TimeSpan.FromMilliseconds(parsed.GetValue(held)),
             Probe = TimeSpan.FromSeconds(parsed.GetValue(probe)),

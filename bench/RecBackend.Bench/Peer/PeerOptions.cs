@@ -15,6 +15,9 @@ internal sealed record PeerOptions
     /// <summary>How often saturation is looked for, of each in turn.</summary>
     public required int Rounds { get; init; }
 
+    /// <summary>How often a rate must fail to count as not held.</summary>
+    public required int Attempts { get; init; }
+
     /// <summary>What both are offered, in parts of the peer's saturation.</summary>
     public required double[] Shares { get; init; }
 

@@ -39,6 +39,16 @@ public class SaturationSearchTests
     }
 
     [Fact]
+    public async Task Rate_fails_after_as_many_attempts_as_are_asked_for()
+    {
+        var tries = new Dictionary<double, int>();
+        var found = await new SaturationSearch(50, 1.05, attempts: 3).FindAsync(rate => Task.FromResult((tries[rate] = tries.GetValueOrDefault(rate) + 1) == 3 && rate <= 437));
+
+        Assert.InRange(found, 437 / 1.05, 437);
+        Assert.Equal(3, tries.Values.Max());
+    }
+
+    [Fact]
     public async Task Server_that_holds_nothing_ends_the_search() =>
         await Assert.ThrowsAsync<CommandException>(() => new SaturationSearch(50, 1.05).FindAsync(_ => Task.FromResult(false)));
 }

@@ -45,9 +45,7 @@ internal sealed class CurvesBenchmark(CurvesOptions options)
 
         var report = new CurvesReport(curves, memory);
         report.Print(Console.Out);
-        Directory.CreateDirectory(Path.GetDirectoryName(options.Plot)!);
-        await File.WriteAllTextAsync(options.Plot, report.ToSvg(), cancellation);
-        Console.WriteLine($"\nplot: {options.Plot}");
+        await SvgChart.SaveAsync(options.Plot, report.ToSvg(), cancellation);
         if (json)
         {
             Console.WriteLine(report.ToJson());

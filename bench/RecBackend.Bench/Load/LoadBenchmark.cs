@@ -67,9 +67,7 @@ internal sealed class LoadBenchmark(LoadOptions options)
         var after = BareLimit.Measure(options.Bundle, layout, tensors, LimitLength);
         var report = new LoadReport(options, saturation, points, storm, before, after);
         report.PrintTables(Console.Out);
-        Directory.CreateDirectory(Path.GetDirectoryName(options.Plot)!);
-        await File.WriteAllTextAsync(options.Plot, report.ToSvg(), cancellation);
-        Console.WriteLine($"\nplot: {options.Plot}");
+        await SvgChart.SaveAsync(options.Plot, report.ToSvg(), cancellation);
         if (json)
         {
             Console.WriteLine(report.ToJson());

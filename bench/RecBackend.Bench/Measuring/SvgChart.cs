@@ -92,6 +92,14 @@ internal sealed class SvgChart(string title, string x, string y)
 
     private static string Number(double value) => value.ToString("#,0.####", CultureInfo.InvariantCulture);
 
+    /// <summary>Writes a drawing and says where it is.</summary>
+    public static async Task SaveAsync(string file, string svg, CancellationToken cancellation)
+    {
+        Directory.CreateDirectory(Path.GetDirectoryName(file)!);
+        await File.WriteAllTextAsync(file, svg, cancellation);
+        Console.WriteLine($"\nplot: {file}");
+    }
+
     /// <summary>From values to places, by their logarithm.</summary>
     private sealed class LogAxis
     {

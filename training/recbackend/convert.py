@@ -17,6 +17,7 @@ import numpy as np
 from .data import DataError
 
 _YEAR = re.compile(r"^(?P<title>.*?)\s*\((?P<year>\d{4})(?:[-–]\d{0,4})?\)\s*$")
+_REMARK = re.compile(r"\s*\([^)]*\)")
 _NO_GENRE = "(no genres listed)"
 _MOST_TAGS = 24
 POSITIVE_RATING = 4.0
@@ -92,7 +93,8 @@ def movielens_1m(source: Path, out: Path, protocol: str = "A", image_features: s
         features = given.get(name)
         _put(
             item,
-            text=movie.get("plot_full") or movie.get("plot_short") or movie.get("abstract_dbpedia"),
+            tags=_credits(movie),
+            text=movie.get("abstract_dbpedia") or movie.get("plot_full") or movie.get("plot_short"),
             categories=movie.get("genres"),
             attributes={"year": str(movie["year"])} if movie.get("year") else None,
             image=os.path.relpath(poster, out) if posters and poster.exists() else None,
@@ -142,6 +144,12 @@ def _users_1m(path: Path) -> Iterable[dict]:
 def _title(title: str) -> tuple[str, str | None]:
     match = _YEAR.match(title)
     return (match["title"], match["year"]) if match else (title.strip(), None)
+
+
+def _credits(movie: dict) -> list[str]:
+    """Who made a movie, where, in which languages and for which age: each name once."""
+    named = (_REMARK.sub("", movie.get(field) or "").split(",") for field in ("rated", "country", "language", "director", "writer", "actors"))
+    return [name for name in dict.fromkeys(name.strip() for names in named for name in names) if name and name != "N/A"]
 
 
 def _tags(path: Path, before: int) -> dict[str, list[str]]:

@@ -329,7 +329,7 @@ def _phases(run: Run, model: TrainedModel, built: Features, dataset: Dataset, pr
 
 
 def _counted(name: str, dataset: Dataset, protocol: str) -> Iterator[Scored]:
-    options = FeatureOptions(text=name == RIDGE, text_length=128, text_vocabulary=6000, images=False, image_features=False, time_context=False)
+    options = FeatureOptions(text=name == RIDGE, text_length=512, text_vocabulary=12000, images=False, image_features=False, time_context=False)
     predict = {POPULARITY: controls.popularity, RIDGE: controls.ridge}[name]
     built = features.build(dataset, options)
     phases: dict[str | None, Features] = {COLD if protocol == "C" else None: built}

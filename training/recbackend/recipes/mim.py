@@ -49,8 +49,8 @@ class Config(ClickConfig):
     sharpness: float = 10.0
     """Of the cosines in the softmax, at the start."""
     tiers: int = 6
-    text_length: int = 128
-    text_vocabulary: int = 6000
+    text_length: int = 512
+    text_vocabulary: int = 12000
     pretraining: Schedule = Schedule(epochs=10, batch=256, least_steps=10, learning_rate=1e-3)
     sft: Schedule = Schedule(epochs=2, batch=512, least_steps=100, learning_rate=2e-3, final_learning_rate=0.05, average=0.2)
 

@@ -51,8 +51,8 @@ class Config(ClickConfig):
     item_dropout: float = 0.1
     cold_share: float = 0.25
     """Share of the candidates with a dropped ID that also get the statistics of an item that nobody was shown."""
-    text_length: int = 128
-    text_vocabulary: int = 6000
+    text_length: int = 512
+    text_vocabulary: int = 12000
     text_schedule: Schedule = Schedule(epochs=12, batch=256, learning_rate=3e-3)
     image_schedule: Schedule = Schedule(epochs=10, batch=128, learning_rate=2e-3)
     user_schedule: Schedule = replace(ClickConfig.schedule, epochs=1, learning_rate=2e-3, average=0.1)

@@ -48,8 +48,8 @@ class Config(ClickConfig):
     """CTRL's alignment of the ID tower with sentences."""
     content_dropout: float = 0.1
     """Share of items without text, of items without picture, and of items without side features, in each step of training."""
-    text_length: int = 128
-    text_vocabulary: int = 6000
+    text_length: int = 512
+    text_vocabulary: int = 12000
     ids: id.Config = id.Config()
     ctrl: ctrl.Config = ctrl.Config()
     mim: mim.Config = mim.Config()

@@ -171,6 +171,7 @@ _OPERATORS: dict[str, Callable] = {
     "Slice": _slice,
     "Softmax": lambda x, axis=-1: torch.softmax(x, axis),
     "Split": lambda x, sizes, axis=0: torch.split(x, sizes.tolist(), axis),
+    "Sqrt": torch.sqrt,
     "Sub": torch.sub,
     "Transpose": lambda x, perm: x.permute(*perm),
     "Unsqueeze": _unsqueeze,

@@ -101,6 +101,7 @@ _OPERATORS = {
     "Slice": _slice,
     "Softmax": _softmax,
     "Split": lambda x, sizes, axis=0: np.split(x, np.cumsum(sizes)[:-1], axis),
+    "Sqrt": np.sqrt,
     "Sub": np.subtract,
     "Transpose": lambda x, perm: x.transpose(perm),
     "Unsqueeze": _unsqueeze,

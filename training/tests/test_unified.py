@@ -59,7 +59,7 @@ def test_joined_towers_score_as_each_alone_and_the_score_is_their_mean(towers, v
 
 def test_a_tower_is_trained_as_the_recipe_that_it_is(features):
     """The ID tower ends with the weights of `id`, whichever towers are beside it."""
-    config = dataclasses.replace(UNIFIED, ids=dataclasses.replace(UNIFIED.ids, request=2, item_dropout=0.2))
+    config = dataclasses.replace(UNIFIED, predicted=False, ids=dataclasses.replace(UNIFIED.ids, request=2, item_dropout=0.2))
     ours = unified.train(features, dataclasses.replace(config, towers=("interests", "ids")), 5)
     alone = id_recipe.train(features, unified.of_tower("ids", config), 5)
     assert unified.of_tower("ids", config).item_dropout == 0.2 and unified.of_tower("ids", config).request == 2

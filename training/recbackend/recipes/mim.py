@@ -228,7 +228,7 @@ class ItemTop(nn.Module):
         super().__init__()
         self.side, self.content, self.dropout, self.width = side, content, dropout, content + side.width
 
-    def forward(self, content: Tensor, categories: Tensor | None = None, attributes: Tensor | None = None) -> Tensor:
+    def forward(self, content: Tensor, categories: Tensor | None = None, attributes: Tensor | None = None, **_: Tensor | None) -> Tensor:
         """content [B, content], or [B, V, content] where the first of V variants is the whole; vocabulary ids [B, K], [B, A] -> [B, width]"""
         if content.dim() == 3:
             variant = torch.zeros(len(content), dtype=torch.int64)

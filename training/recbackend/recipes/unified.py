@@ -7,6 +7,7 @@
    - `interests`: MIM's interests from cosines of candidate and behaviours (`mim`, stage 3);
    - `sequence`: SRP4CTR's encoder, pre-trained by masked prediction, that the candidate reads at every layer (`srp4ctr`, arXiv 2407.19658).
 3. Each tower learns the clicks by itself, as the recipe that it is of, and keeps the epoch that is best by its own validation AUC. The score is the mean of the towers' logits.
+4. The tower `ids` gets the ID vectors of unknown items predicted from their words (`id_prior`), since it would know nothing of them but side features.
 
 Where towers read content, items lose one of its modalities in training, so that an item without a poster is a case the model knows. The joined row of an item is the ID vectors of all towers, then their
 representations. training/README.md says which towers are the default, and why.
@@ -20,6 +21,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from .. import id_prior
 from ..data import UnfitData
 from ..features import Features
 from ..layers import Calibration, IdTable, Ranker, UserEncoder
@@ -46,6 +48,10 @@ class Config(ClickConfig):
     """SRP4CTR's masked prediction."""
     aligned: bool = False
     """CTRL's alignment of the ID tower with sentences."""
+    predicted: bool = True
+    """Prediction of unknown items' ID vectors from their words, in the ID tower."""
+    noise: id_prior.Noise = id_prior.Noise()
+    """Of known items' ID vectors, around their predictions."""
     content_dropout: float = 0.1
     """Share of items without text, of items without picture, and of items without side features, in each step of training."""
     text_length: int = 512
@@ -69,7 +75,7 @@ class WithoutModality(nn.Module):
         self.top, self.width = top, top.width
         self.has_side, self.dropout = has_side, dropout
 
-    def forward(self, content: Tensor, categories: Tensor | None = None, attributes: Tensor | None = None) -> Tensor:
+    def forward(self, content: Tensor, categories: Tensor | None = None, attributes: Tensor | None = None, **_: Tensor | None) -> Tensor:
         """content [B, content], or [B, V, content] where the first of V variants is the whole; categories [B, K], attributes [B, A] -> [B, width]"""
         if content.dim() == 3:
             variant = torch.zeros(len(content), dtype=torch.int64)
@@ -90,9 +96,32 @@ class ItemTop(nn.Module):
         self.towers = nn.ModuleList(towers)
         self.width = sum(tower.width for tower in towers)
 
-    def forward(self, content: Tensor, categories: Tensor | None = None, attributes: Tensor | None = None) -> Tensor:
-        """content [B, content], categories [B, K], attributes [B, A] -> [B, width]"""
-        return torch.cat([tower(content=content, categories=categories, attributes=attributes) for tower in self.towers if tower.width], 1)
+    def forward(self, content: Tensor, categories: Tensor | None = None, attributes: Tensor | None = None, predicted: Tensor | None = None) -> Tensor:
+        """content [B, content], categories [B, K], attributes [B, A], predicted ID vectors [B, dId] -> [B, width]"""
+        given = {"content": content, "categories": categories, "attributes": attributes, "predicted": predicted}
+        return torch.cat([tower(**given) for tower in self.towers if tower.width], 1)
+
+
+class ItemEncoder(nn.Module):
+    """The whole way from content to representation: what is exported."""
+
+    def __init__(self, content: mim.ContentEncoder, prior: id_prior.IdPrior | None, top: ItemTop):
+        super().__init__()
+        self.content, self.prior, self.top = content, prior, top
+
+    def forward(
+        self,
+        text: Tensor | None = None,
+        categories: Tensor | None = None,
+        attributes: Tensor | None = None,
+        image: Tensor | None = None,
+        image_features: Tensor | None = None,
+        image_mask: Tensor | None = None,
+    ) -> Tensor:
+        """The contract's inputs -> representation [B, dRep]."""
+        given = {"text": text, "categories": categories, "attributes": attributes, "image": image, "image_features": image_features, "image_mask": image_mask}
+        content = self.content(**{name: value for name, value in given.items() if value is not None})
+        return self.top(content, categories, attributes, None if self.prior is None else self.prior(text))
 
 
 class JoinedUserEncoder(nn.Module):
@@ -152,8 +181,9 @@ def _events(joined: Tensor, widths: list[tuple[int, int]]) -> list[Tensor]:
 
 
 def joined(towers: list[ClickModel], content: Tensor, features: Features) -> ClickModel:
-    """Click models side by side, above the same frozen vectors of all items [I, content]."""
+    """Click models side by side, above the same frozen vectors of all items [I, content]. At most one of them has predicted ID vectors."""
     examples = Examples.of(features)
+    predicted = {name: value for tower in towers for name, value in tower.inputs.items() if name == "predicted"}
     events = [(tower.item_table.embedding.shape[1], tower.item_encoder.width) for tower in towers]
     user_encoder = JoinedUserEncoder([tower.user_encoder for tower in towers], [tower.user_table.embedding.shape[1] for tower in towers], events)
     return ClickModel(
@@ -163,7 +193,7 @@ def joined(towers: list[ClickModel], content: Tensor, features: Features) -> Cli
         _joined_table([tower.item_table for tower in towers]),
         _joined_table([tower.user_table for tower in towers]),
         examples,
-        {**examples.item_inputs(("categories", "attributes")), "content": content},
+        {**examples.item_inputs(("categories", "attributes")), "content": content, **predicted},
     )
 
 
@@ -259,11 +289,13 @@ def train(features: Features, config: Config, seed: int, progress: Progress | No
         raise UnfitData("unified needs items with content, and reads none here; train the id recipe")
     content = content_of(features, config, seed, progress)
     variants = mim.variants(content, Examples.of(features).item_inputs(content.reads))
-    towers = []
+    towers, prior = [], None
     for name in config.towers:
         tower = build(name, variants, content, features, config, seed, progress)
         begin(progress, f"unified: clicks of {name}")
         learn_clicks(tower, features, of_tower(name, config), seed, progress)
+        if name == "ids" and config.predicted and schema.text_size:
+            prior = id_prior.add_to(tower, Examples.of(features), config.noise, seed)
         towers.append(tower)
     model = joined(towers, variants[:, 0], features)
-    return conclude("unified", model, features, mim.ItemEncoder(content, model.item_encoder), content.reads, config, progress)
+    return conclude("unified", model, features, ItemEncoder(content, prior, model.item_encoder), content.reads, config, progress)

@@ -170,8 +170,7 @@ class RankerWithPrediction(nn.Module):
 
 def _added(event: Tensor, item_id: int) -> Tensor:
     """[B, M, deviation ‖ prediction ‖ …] -> [B, M, deviation + prediction ‖ …]"""
-    deviation, predicted, rest = torch.split(event, [item_id, item_id, event.shape[2] - 2 * item_id], 2)
-    return torch.cat([deviation + predicted, rest], 2)
+    return torch.cat([event[:, :, :item_id] + event[:, :, item_id : 2 * item_id], event[:, :, 2 * item_id :]], 2)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ import torch
 from conftest import REPOSITORY
 from PIL import Image
 
-from recbackend import data, export, safetensors, train
+from recbackend import data, export, flops, safetensors, train
 from recbackend.features import FeatureOptions, build
 from recbackend.graph import Graph
 from recbackend.layers import RankingShape
@@ -138,3 +138,8 @@ def test_uncached_graph_gives_the_score_of_the_cached_ones(exported):
     example = safetensors.read(out / "uncached.safetensors")
     score = onnx_reference.run(out / "uncached.onnx", example)[0]
     np.testing.assert_allclose(score, safetensors.read(out / "golden.safetensors")["ranker/score"], atol=1e-4)
+
+
+def test_arithmetic_can_be_counted(exported):
+    costs = flops.of_bundle(exported[2], 100)
+    assert costs.user > 1000 and costs.ranker > 100 * 1000

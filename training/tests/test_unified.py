@@ -153,3 +153,26 @@ def test_content_stays_as_it_was_tuned_while_clicks_are_learned(features, conten
     assert isinstance(content, mim.ContentEncoder) and before
     unified.fit(torch.nn.ModuleList([content, tower]), requests(features, features.rows(0), 4, 1)[:40], tower.loss, dataclasses.replace(QUICK, epochs=1), 1)
     assert all(torch.equal(before[name], value) for name, value in content.state_dict().items())
+
+
+@torch.no_grad()
+def test_unknown_items_are_scored_with_the_weights_of_unknown_ones(towers, variants, features):
+    weights = unified.weights_of_unknown(ALL.towers, 0.7)
+    assert weights == pytest.approx([0.7, 0.1, 0.1, 0.1]) and unified.weights_of_unknown(("ids",), 0.7) is None
+    model, batch = unified.joined(towers, variants[:, 0], features, weights).eval(), batch_of(features)
+    each = model.scored(batch, model.ranker.logits_of_towers)
+    torch.testing.assert_close(model(batch), each.mean(2))
+    place = int(batch.item[0, 0])
+    model._examples.item_row[place] = 0
+    each = model.scored(batch, model.ranker.logits_of_towers)
+    of_it = batch.item == place
+    expected = torch.where(of_it, (each * torch.tensor(weights)).sum(2), each.mean(2))
+    torch.testing.assert_close(model(batch), expected)
+    assert (expected - each.mean(2))[of_it].abs().min() > 1e-4
+    model._examples.item_row.copy_(torch.from_numpy(features.item_row))
+
+
+def test_bundle_knows_which_items_are_known(features):
+    model = unified.train(features, dataclasses.replace(UNIFIED, schedule=dataclasses.replace(QUICK, epochs=1)), 1)
+    known = model.item_table[:, 3 * 8]  # after the ID vectors of three towers
+    assert known[0] == 0 and (known[1:] == 1).all() and model.dims["item_id"] == 3 * 8 + 1

@@ -7,7 +7,8 @@
    - `interests`: MIM's interests from cosines of candidate and behaviours (`mim`, stage 3);
    - `sequence`: SRP4CTR's encoder, pre-trained by masked prediction, that the candidate reads at every layer (`srp4ctr`, arXiv 2407.19658).
 3. Each tower learns the clicks by itself, as the recipe that it is of, and keeps the epoch that is best by its own validation AUC. The score is the mean of the towers' logits.
-4. The tower `ids` gets the ID vectors of unknown items predicted from their words (`id_prior`), since it would know nothing of them but side features.
+4. The tower `ids` gets the ID vectors of unknown items predicted from their words (`id_prior`), and most of the say on such items: the other towers have learned the content of known items by heart, and are often wrong
+   about others. Whether an item is known is the last element of its ID vector: 1 in the rows of the table that training made, and 0 in that of unknown items.
 
 Where towers read content, items lose one of its modalities in training, so that an item without a poster is a case the model knows. The joined row of an item is the ID vectors of all towers, then their
 representations. training/README.md says which towers are the default, and why.
@@ -52,6 +53,8 @@ class Config(ClickConfig):
     """Prediction of unknown items' ID vectors from their words, in the ID tower."""
     noise: id_prior.Noise = id_prior.Noise()
     """Of known items' ID vectors, around their predictions."""
+    unknown_weight: float = 0.8
+    """Of the ID tower, with predictions, in the score of an unknown item; the other towers share the rest. Chosen, as `noise` is, on held-out training items of protocol B."""
     content_dropout: float = 0.1
     """Share of items without text, of items without picture, and of items without side features, in each step of training."""
     text_length: int = 512
@@ -124,11 +127,33 @@ class ItemEncoder(nn.Module):
         return self.top(content, categories, attributes, None if self.prior is None else self.prior(text))
 
 
+@dataclass(frozen=True)
+class Events:
+    """What is where in a joined event: ID vectors of all towers ‖ 1 if the item is known, where that is wanted ‖ representations of all towers."""
+
+    ids: tuple[int, ...]
+    representations: tuple[int, ...]
+    knows: bool
+
+    @property
+    def width(self) -> int:
+        return sum(self.ids) + self.knows + sum(self.representations)
+
+    def of_towers(self, joined: Tensor) -> list[Tensor]:
+        """[B, M, width] -> for each tower, its ID vector ‖ its representation [B, M, …]."""
+        parts = torch.split(joined, [*self.ids, *[1] * self.knows, *self.representations], 2)
+        return [torch.cat([parts[place], parts[place + len(self.ids) + self.knows]], 2) for place in range(len(self.ids))]
+
+    def known(self, joined: Tensor) -> Tensor:
+        """[B, M, width or more] -> [B, M]"""
+        return joined[:, :, sum(self.ids)]
+
+
 class JoinedUserEncoder(nn.Module):
     """The user encoders of all towers: each reads its own part of the vectors, and their states are joined."""
 
-    def __init__(self, towers: list[UserEncoder], users: list[int], events: list[tuple[int, int]]):
-        """`users`: widths of the towers' user vectors. `events`: of their item ID vectors and representations."""
+    def __init__(self, towers: list[UserEncoder], users: list[int], events: Events):
+        """`users`: widths of the towers' user vectors."""
         super().__init__()
         self.towers = nn.ModuleList(towers)
         self._users, self._events = users, events
@@ -139,26 +164,30 @@ class JoinedUserEncoder(nn.Module):
         """Shapes of the bundle contract -> user_state [B, S], history_state [B, L, H]."""
         users = torch.split(user_embedding, self._users, 1)
         states = [
-            tower(user_embedding=user, history=event, **others) for tower, user, event in zip(self.towers, users, _events(history, self._events))
+            tower(user_embedding=user, history=event, **others) for tower, user, event in zip(self.towers, users, self._events.of_towers(history))
         ]
         return torch.cat([user for user, _ in states], 1), torch.cat([history for _, history in states], 2)
 
 
 class JoinedRanker(nn.Module):
-    """The rankers of all towers. The score is the mean of theirs."""
+    """The rankers of all towers. The score is the mean of theirs, for unknown items a weighted one."""
 
-    def __init__(self, towers: list[Ranker], encoder: JoinedUserEncoder, events: list[tuple[int, int]]):
+    def __init__(self, towers: list[Ranker], encoder: JoinedUserEncoder, events: Events, unknown: list[float] | None):
+        """`unknown`: weights of the towers' logits for unknown items; None = the same as for known ones."""
         super().__init__()
         self.towers = nn.ModuleList(towers)
-        self.event = sum(sum(widths) for widths in events)
+        self.event = events.width
         self._users, self._histories, self._events = encoder.user_states, encoder.history_states, events
         self.calibration = Calibration()
+        if events.knows != (unknown is not None):
+            raise ValueError("weights for unknown items need events that say which are known, and such events need weights")
+        self.register_buffer("unknown", None if unknown is None else torch.tensor(unknown))
 
     def logits_of_towers(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
         """user_state [B, S], history_state [B, L, H], item [B, N, dRow], context [B, C], or [B, N, C] for rows of a log -> [B, N, towers]."""
         users, histories = torch.split(user_state, self._users, 1), torch.split(history_state, self._histories, 2)
         statistics = item[:, :, self.event :]
-        items = _events(item[:, :, : self.event], self._events)
+        items = self._events.of_towers(item[:, :, : self.event])
         logits = [
             tower.logits(user, history, torch.cat([event, statistics], 2), context)
             for tower, user, history, event in zip(self.towers, users, histories, items)
@@ -167,42 +196,51 @@ class JoinedRanker(nn.Module):
 
     def logits(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
         """The same inputs -> [B, N]."""
-        return self.logits_of_towers(user_state, history_state, item, context).mean(2)
+        logits = self.logits_of_towers(user_state, history_state, item, context)
+        mean = logits.mean(2)
+        if self.unknown is None:
+            return mean
+        of_unknown = (logits * self.unknown).sum(2)
+        return of_unknown + self._events.known(item) * (mean - of_unknown)
 
     def forward(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
         """The contract's inputs -> score [B, N], calibrated probabilities."""
         return self.calibration(self.logits(user_state, history_state, item, context))
 
 
-def _events(joined: Tensor, widths: list[tuple[int, int]]) -> list[Tensor]:
-    """ID vectors of all towers ‖ representations of all towers [B, M, …] -> for each tower, its ID vector ‖ its representation [B, M, …]."""
-    parts = torch.split(joined, [one for one, _ in widths] + [one for _, one in widths], 2)
-    return [torch.cat([parts[place], parts[place + len(widths)]], 2) for place in range(len(widths))]
-
-
-def joined(towers: list[ClickModel], content: Tensor, features: Features) -> ClickModel:
-    """Click models side by side, above the same frozen vectors of all items [I, content]. At most one of them has predicted ID vectors."""
+def joined(towers: list[ClickModel], content: Tensor, features: Features, unknown: list[float] | None = None) -> ClickModel:
+    """Click models side by side, above the same frozen vectors of all items [I, content]. At most one of them has predicted ID vectors. `unknown`: weights of towers for unknown items."""
     examples = Examples.of(features)
     predicted = {name: value for tower in towers for name, value in tower.inputs.items() if name == "predicted"}
-    events = [(tower.item_table.embedding.shape[1], tower.item_encoder.width) for tower in towers]
+    ids, representations = tuple(tower.item_table.embedding.shape[1] for tower in towers), tuple(tower.item_encoder.width for tower in towers)
+    events = Events(ids, representations, unknown is not None)
     user_encoder = JoinedUserEncoder([tower.user_encoder for tower in towers], [tower.user_table.embedding.shape[1] for tower in towers], events)
     return ClickModel(
         ItemTop([tower.item_encoder for tower in towers]),
         user_encoder,
-        JoinedRanker([tower.ranker for tower in towers], user_encoder, events),
-        _joined_table([tower.item_table for tower in towers]),
+        JoinedRanker([tower.ranker for tower in towers], user_encoder, events, unknown),
+        _joined_table([tower.item_table for tower in towers], events.knows),
         _joined_table([tower.user_table for tower in towers]),
         examples,
         {**examples.item_inputs(("categories", "attributes")), "content": content, **predicted},
     )
 
 
-def _joined_table(tables: list[IdTable]) -> IdTable:
-    """One vector for each ID: those of all tables, one after the other."""
-    vectors = torch.cat([table.embedding.detach() for table in tables], 1)
-    table = IdTable(len(vectors) - 1, vectors.shape[1], 0.0)
-    table.embedding = nn.Parameter(vectors)
+def _joined_table(tables: list[IdTable], knows: bool = False) -> IdTable:
+    """One vector for each ID: those of all tables, one after the other, and with `knows` whether the ID is known."""
+    vectors = [table.embedding.detach() for table in tables]
+    if knows:
+        vectors.append((torch.arange(len(vectors[0])) > 0).to(torch.float32).unsqueeze(1))
+    joined = torch.cat(vectors, 1)
+    table = IdTable(len(joined) - 1, joined.shape[1], 0.0)
+    table.embedding = nn.Parameter(joined)
     return table
+
+
+def weights_of_unknown(towers: tuple[str, ...], of_ids: float) -> list[float] | None:
+    """Those of the towers' logits for an unknown item, of which the tower `ids` predicts the ID vector. None where that is the only tower."""
+    others = len(towers) - 1
+    return [of_ids if name == "ids" else (1 - of_ids) / others for name in towers] if others else None
 
 
 # Stages
@@ -297,5 +335,5 @@ def train(features: Features, config: Config, seed: int, progress: Progress | No
         if name == "ids" and config.predicted and schema.text_size:
             prior = id_prior.add_to(tower, Examples.of(features), config.noise, seed)
         towers.append(tower)
-    model = joined(towers, variants[:, 0], features)
+    model = joined(towers, variants[:, 0], features, None if prior is None else weights_of_unknown(config.towers, config.unknown_weight))
     return conclude("unified", model, features, ItemEncoder(content, prior, model.item_encoder), content.reads, config, progress)

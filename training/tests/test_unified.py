@@ -7,6 +7,7 @@ import pytest
 import torch
 from test_recipes import QUICK, UNIFIED, only, tasteful
 
+from recbackend import id_prior
 from recbackend.data import UnfitData
 from recbackend.recipes import id as id_recipe
 from recbackend.recipes import mim, unified
@@ -118,6 +119,7 @@ ABLATIONS = {
     "not plugged in": {"plugged": False},
     "sequence not pre-trained": {"towers": ("sequence",), "pretrained": False},
     "aligned": {"towers": ("ids",), "aligned": True},
+    "not predicted": {"towers": ("ids", "content"), "predicted": False},
 }
 
 
@@ -155,24 +157,28 @@ def test_content_stays_as_it_was_tuned_while_clicks_are_learned(features, conten
     assert all(torch.equal(before[name], value) for name, value in content.state_dict().items())
 
 
+def test_weights_of_unknown_items_are_of_the_id_tower_and_the_others(towers):
+    unknown = unified.unknown_of(ALL.towers, towers, 0.7)
+    assert unknown.weights == pytest.approx((0.7, 0.1, 0.1, 0.1)) and unknown.known_at == 8 - 1
+    assert unified.unknown_of(("content", "ids"), towers[:2], 0.7) == unified.Unknown((pytest.approx(0.3), 0.7), 16 - 1)
+    assert unified.unknown_of(("ids",), towers[:1], 0.7).weights == (1.0,)
+
+
 @torch.no_grad()
-def test_unknown_items_are_scored_with_the_weights_of_unknown_ones(towers, variants, features):
-    weights = unified.weights_of_unknown(ALL.towers, 0.7)
-    assert weights == pytest.approx([0.7, 0.1, 0.1, 0.1]) and unified.weights_of_unknown(("ids",), 0.7) is None
-    model, batch = unified.joined(towers, variants[:, 0], features, weights).eval(), batch_of(features)
-    each = model.scored(batch, model.ranker.logits_of_towers)
-    torch.testing.assert_close(model(batch), each.mean(2))
-    place = int(batch.item[0, 0])
-    model._examples.item_row[place] = 0
-    each = model.scored(batch, model.ranker.logits_of_towers)
-    of_it = batch.item == place
-    expected = torch.where(of_it, (each * torch.tensor(weights)).sum(2), each.mean(2))
-    torch.testing.assert_close(model(batch), expected)
-    assert (expected - each.mean(2))[of_it].abs().min() > 1e-4
-    model._examples.item_row.copy_(torch.from_numpy(features.item_row))
+def test_score_goes_from_the_weights_of_unknown_items_to_the_mean(towers, variants, features):
+    unknown = unified.Unknown((0.7, 0.1, 0.1, 0.1), 7)
+    model, batch = unified.joined(towers, variants[:, 0], features, unknown).eval(), batch_of(features)
+    for how_far, bounded in ((0.0, 0.0), (0.25, 0.25), (1.0, 1.0), (-3.0, 0.0), (5.0, 1.0)):
+        model.item_table.embedding[:, 7] = how_far
+        each = model.scored(batch, model.ranker.logits_of_towers)
+        expected = bounded * each.mean(2) + (1 - bounded) * (each * torch.tensor(unknown.weights)).sum(2)
+        torch.testing.assert_close(model(batch), expected)
+    assert (each.mean(2) - (each * torch.tensor(unknown.weights)).sum(2)).abs().max() > 1e-2
 
 
-def test_bundle_knows_which_items_are_known(features):
-    model = unified.train(features, dataclasses.replace(UNIFIED, schedule=dataclasses.replace(QUICK, epochs=1)), 1)
-    known = model.item_table[:, 3 * 8]  # after the ID vectors of three towers
-    assert known[0] == 0 and (known[1:] == 1).all() and model.dims["item_id"] == 3 * 8 + 1
+def test_bundle_says_how_far_items_are_known(features):
+    config = dataclasses.replace(UNIFIED, schedule=dataclasses.replace(QUICK, epochs=1), prior=id_prior.Config(strength=5.0))
+    model = unified.train(features, config, 1)
+    rows = np.bincount(features.item_row[features.item[features.rows(0)]], minlength=len(model.item_table))
+    np.testing.assert_allclose(model.item_table[1:, 8], rows[1:] / (rows[1:] + 5), rtol=1e-6)
+    assert model.item_table[0, 8] == 0 and model.dims["item_id"] == 3 * 8 + 1

@@ -7,8 +7,8 @@
    - `interests`: MIM's interests from cosines of candidate and behaviours (`mim`, stage 3);
    - `sequence`: SRP4CTR's encoder, pre-trained by masked prediction, that the candidate reads at every layer (`srp4ctr`, arXiv 2407.19658).
 3. Each tower learns the clicks by itself, as the recipe that it is of, and keeps the epoch that is best by its own validation AUC. The score is the mean of the towers' logits.
-4. The tower `ids` gets the ID vectors of unknown items predicted from their words (`id_prior`), and most of the say on such items: the other towers have learned the content of known items by heart, and are often wrong
-   about others. Whether an item is known is the last element of its ID vector: 1 in the rows of the table that training made, and 0 in that of unknown items.
+4. The tower `ids` gets the ID vectors of unknown items, and what is not known of others, predicted from their words (`id_prior`), and most of the say on such items: the other towers have learned the content of
+   known items by heart, and are often wrong about others.
 
 Where towers read content, items lose one of its modalities in training, so that an item without a poster is a case the model knows. The joined row of an item is the ID vectors of all towers, then their
 representations. training/README.md says which towers are the default, and why.
@@ -51,10 +51,9 @@ class Config(ClickConfig):
     """CTRL's alignment of the ID tower with sentences."""
     predicted: bool = True
     """Prediction of unknown items' ID vectors from their words, in the ID tower."""
-    noise: id_prior.Noise = id_prior.Noise()
-    """Of known items' ID vectors, around their predictions."""
+    prior: id_prior.Config = id_prior.Config()
     unknown_weight: float = 0.8
-    """Of the ID tower, with predictions, in the score of an unknown item; the other towers share the rest. Chosen, as `noise` is, on held-out training items of protocol B."""
+    """Of the ID tower, with predictions, in the score of an unknown item; the other towers share the rest. Chosen on held-out training items of protocol B (docs/quality.md)."""
     content_dropout: float = 0.1
     """Share of items without text, of items without picture, and of items without side features, in each step of training."""
     text_length: int = 512
@@ -129,30 +128,35 @@ class ItemEncoder(nn.Module):
 
 @dataclass(frozen=True)
 class Events:
-    """What is where in a joined event: ID vectors of all towers ‖ 1 if the item is known, where that is wanted ‖ representations of all towers."""
+    """What is where in a joined event: ID vectors of all towers, then representations of all towers."""
 
     ids: tuple[int, ...]
     representations: tuple[int, ...]
-    knows: bool
 
     @property
     def width(self) -> int:
-        return sum(self.ids) + self.knows + sum(self.representations)
+        return sum(self.ids) + sum(self.representations)
 
     def of_towers(self, joined: Tensor) -> list[Tensor]:
         """[B, M, width] -> for each tower, its ID vector ‖ its representation [B, M, …]."""
-        parts = torch.split(joined, [*self.ids, *[1] * self.knows, *self.representations], 2)
-        return [torch.cat([parts[place], parts[place + len(self.ids) + self.knows]], 2) for place in range(len(self.ids))]
+        parts = torch.split(joined, [*self.ids, *self.representations], 2)
+        return [torch.cat([parts[place], parts[place + len(self.ids)]], 2) for place in range(len(self.ids))]
 
-    def known(self, joined: Tensor) -> Tensor:
-        """[B, M, width or more] -> [B, M]"""
-        return joined[:, :, sum(self.ids)]
+
+@dataclass(frozen=True)
+class Unknown:
+    """How items are scored of which little is known."""
+
+    weights: tuple[float, ...]
+    """Of the towers' logits for an unknown item."""
+    known_at: int
+    """Place in a joined event of how far its item is known."""
 
 
 class JoinedUserEncoder(nn.Module):
     """The user encoders of all towers: each reads its own part of the vectors, and their states are joined."""
 
-    def __init__(self, towers: list[UserEncoder], users: list[int], events: Events):
+    def __init__(self, towers: list[nn.Module], users: list[int], events: Events):
         """`users`: widths of the towers' user vectors."""
         super().__init__()
         self.towers = nn.ModuleList(towers)
@@ -172,16 +176,15 @@ class JoinedUserEncoder(nn.Module):
 class JoinedRanker(nn.Module):
     """The rankers of all towers. The score is the mean of theirs, for unknown items a weighted one."""
 
-    def __init__(self, towers: list[Ranker], encoder: JoinedUserEncoder, events: Events, unknown: list[float] | None):
-        """`unknown`: weights of the towers' logits for unknown items; None = the same as for known ones."""
+    def __init__(self, towers: list[nn.Module], encoder: JoinedUserEncoder, events: Events, unknown: Unknown | None):
+        """`unknown`: None = as known ones."""
         super().__init__()
         self.towers = nn.ModuleList(towers)
         self.event = events.width
         self._users, self._histories, self._events = encoder.user_states, encoder.history_states, events
         self.calibration = Calibration()
-        if events.knows != (unknown is not None):
-            raise ValueError("weights for unknown items need events that say which are known, and such events need weights")
-        self.register_buffer("unknown", None if unknown is None else torch.tensor(unknown))
+        self._known_at = None if unknown is None else unknown.known_at
+        self.register_buffer("weights_of_unknown", None if unknown is None else torch.tensor(unknown.weights))
 
     def logits_of_towers(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
         """user_state [B, S], history_state [B, L, H], item [B, N, dRow], context [B, C], or [B, N, C] for rows of a log -> [B, N, towers]."""
@@ -198,49 +201,47 @@ class JoinedRanker(nn.Module):
         """The same inputs -> [B, N]."""
         logits = self.logits_of_towers(user_state, history_state, item, context)
         mean = logits.mean(2)
-        if self.unknown is None:
+        if self._known_at is None:
             return mean
-        of_unknown = (logits * self.unknown).sum(2)
-        return of_unknown + self._events.known(item) * (mean - of_unknown)
+        of_unknown = (logits * self.weights_of_unknown).sum(2)
+        return of_unknown + id_prior.known(item, self._known_at)[:, :, 0] * (mean - of_unknown)
 
     def forward(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
         """The contract's inputs -> score [B, N], calibrated probabilities."""
         return self.calibration(self.logits(user_state, history_state, item, context))
 
 
-def joined(towers: list[ClickModel], content: Tensor, features: Features, unknown: list[float] | None = None) -> ClickModel:
-    """Click models side by side, above the same frozen vectors of all items [I, content]. At most one of them has predicted ID vectors. `unknown`: weights of towers for unknown items."""
+def joined(towers: list[ClickModel], content: Tensor, features: Features, unknown: Unknown | None = None) -> ClickModel:
+    """Click models side by side, above the same frozen vectors of all items [I, content]. At most one of them has predicted ID vectors."""
     examples = Examples.of(features)
-    predicted = {name: value for tower in towers for name, value in tower.inputs.items() if name == "predicted"}
-    ids, representations = tuple(tower.item_table.embedding.shape[1] for tower in towers), tuple(tower.item_encoder.width for tower in towers)
-    events = Events(ids, representations, unknown is not None)
+    predicted = {"predicted": tower.inputs["predicted"] for tower in towers if "predicted" in tower.inputs}
+    events = Events(tuple(tower.item_table.embedding.shape[1] for tower in towers), tuple(tower.item_encoder.width for tower in towers))
     user_encoder = JoinedUserEncoder([tower.user_encoder for tower in towers], [tower.user_table.embedding.shape[1] for tower in towers], events)
     return ClickModel(
         ItemTop([tower.item_encoder for tower in towers]),
         user_encoder,
         JoinedRanker([tower.ranker for tower in towers], user_encoder, events, unknown),
-        _joined_table([tower.item_table for tower in towers], events.knows),
+        _joined_table([tower.item_table for tower in towers]),
         _joined_table([tower.user_table for tower in towers]),
         examples,
         {**examples.item_inputs(("categories", "attributes")), "content": content, **predicted},
     )
 
 
-def _joined_table(tables: list[IdTable], knows: bool = False) -> IdTable:
-    """One vector for each ID: those of all tables, one after the other, and with `knows` whether the ID is known."""
-    vectors = [table.embedding.detach() for table in tables]
-    if knows:
-        vectors.append((torch.arange(len(vectors[0])) > 0).to(torch.float32).unsqueeze(1))
-    joined = torch.cat(vectors, 1)
-    table = IdTable(len(joined) - 1, joined.shape[1], 0.0)
-    table.embedding = nn.Parameter(joined)
+def _joined_table(tables: list[IdTable]) -> IdTable:
+    """One vector for each ID: those of all tables, one after the other."""
+    vectors = torch.cat([table.embedding.detach() for table in tables], 1)
+    table = IdTable(len(vectors) - 1, vectors.shape[1], 0.0)
+    table.embedding = nn.Parameter(vectors)
     return table
 
 
-def weights_of_unknown(towers: tuple[str, ...], of_ids: float) -> list[float] | None:
-    """Those of the towers' logits for an unknown item, of which the tower `ids` predicts the ID vector. None where that is the only tower."""
-    others = len(towers) - 1
-    return [of_ids if name == "ids" else (1 - of_ids) / others for name in towers] if others else None
+def unknown_of(names: tuple[str, ...], towers: list[ClickModel], of_ids: float) -> Unknown:
+    """For towers of which `ids` has predictions: its weight is `of_ids`, the others share the rest."""
+    place = names.index("ids")
+    others = len(names) - 1
+    weights = tuple(1.0 if not others else of_ids if name == "ids" else (1 - of_ids) / others for name in names)
+    return Unknown(weights, sum(tower.item_table.embedding.shape[1] for tower in towers[: place + 1]) - 1)
 
 
 # Stages
@@ -333,7 +334,7 @@ def train(features: Features, config: Config, seed: int, progress: Progress | No
         begin(progress, f"unified: clicks of {name}")
         learn_clicks(tower, features, of_tower(name, config), seed, progress)
         if name == "ids" and config.predicted and schema.text_size:
-            prior = id_prior.add_to(tower, Examples.of(features), config.noise, seed)
+            prior = id_prior.add_to(tower, Examples.of(features), config.prior, seed, progress)
         towers.append(tower)
-    model = joined(towers, variants[:, 0], features, None if prior is None else weights_of_unknown(config.towers, config.unknown_weight))
+    model = joined(towers, variants[:, 0], features, None if prior is None else unknown_of(config.towers, towers, config.unknown_weight))
     return conclude("unified", model, features, ItemEncoder(content, prior, model.item_encoder), content.reads, config, progress)

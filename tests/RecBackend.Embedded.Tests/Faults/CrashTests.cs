@@ -54,6 +54,11 @@ public sealed class CrashTests : IDisposable
                 {
                     writer.Kill();
                 }
+                else if (acknowledged.Count < events)
+                {
+                    writer.StandardInput.BaseStream.WriteByte(0);
+                    writer.StandardInput.BaseStream.Flush();
+                }
             }
         }
         finally

@@ -6,12 +6,16 @@ using RecBackend.Core.Users;
 
 namespace RecBackend.Embedded.Tests.Faults;
 
-/// <summary>The process that <see cref="CrashTests"/> kills: eight writers send 10,000 events and say on standard output which ones were acknowledged.</summary>
+/// <summary>
+/// The process that <see cref="CrashTests"/> kills: eight writers send 10,000 events and say on standard output which ones were acknowledged. They are never more than
+/// <see cref="Ahead"/> events ahead of who reads that, who writes a byte on standard input for each: else a writer may be done before a slow reader kills it.
+/// </summary>
 internal static class CrashWriter
 {
     public const int Events = 10_000;
     public const int UserCount = 100;
     public const int ItemCount = 20;
+    public const int Ahead = 500;
     private const int Writers = 8;
 
     /// <summary>Event number n, the same in both processes.</summary>
@@ -21,6 +25,7 @@ internal static class CrashWriter
     {
         var start = new ProcessStartInfo(Environment.GetEnvironmentVariable("DOTNET_HOST_PATH") ?? "dotnet")
         {
+            RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
@@ -42,6 +47,8 @@ internal static class CrashWriter
 
         await using var output = Console.OpenStandardOutput();
         var gate = new object();
+        using var unread = new SemaphoreSlim(Ahead);
+        new Thread(() => ReleaseAsRead(unread)) { IsBackground = true }.Start();
         await Task.WhenAll(Enumerable.Range(0, Writers).Select(writer => Task.Run(async () =>
         {
             // Batches of one to four: a crash must not tear a batch either.
@@ -51,6 +58,7 @@ internal static class CrashWriter
                 for (var size = 1 + (n % 4); size > 0 && n < Events; size--, n += Writers)
                 {
                     batch.Add(Event(n));
+                    await unread.WaitAsync();
                 }
 
                 await engine.Users.AppendAsync(batch, default);
@@ -63,5 +71,14 @@ internal static class CrashWriter
             }
         })));
         return 0;
+    }
+
+    private static void ReleaseAsRead(SemaphoreSlim unread)
+    {
+        using var input = Console.OpenStandardInput();
+        while (input.ReadByte() >= 0)
+        {
+            unread.Release();
+        }
     }
 }

@@ -22,7 +22,7 @@ from .data import TEST, TRAIN, VALID, DataError, Dataset, UnfitData
 
 _SEED = 1
 _EPILOG = """examples:
-  rec train ppm --data samples/movielens --out samples/movielens/bundle
+  rec train ppm --data samples/movielens --out /tmp/ppm
   rec train id --data ml-1m --out id.zip --no-statistics --no-time-context --config schedule.epochs=4
 """
 

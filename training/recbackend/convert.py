@@ -69,7 +69,7 @@ def movielens_1m(source: Path, out: Path, protocol: str = "A", image_features: s
 
     A: by time. B: a fifth of the rated items is new (`RandomState(7)`). C: items of 60 to 200 rows are new, their first 60 rows are the warm-up and are not scored; rows of items with fewer
     are left out, as in the warm-up literature. Of the whole copy, each must have the size that figures are reported of.
-    `posters`: give the picture files by path. `image_features`: `pca128` adds the 128 given features of each poster.
+    An item's text is the abstract of its article, or else its plot; its tags are who made it, where, in which languages and for which age. `posters`: give the picture files by path. `image_features`: `pca128` adds the 128 given features of each poster.
     """
     with gzip.open(source / "ratings.csv.gz", "rt", encoding="utf-8") as lines:
         next(lines)
@@ -148,7 +148,7 @@ def _title(title: str) -> tuple[str, str | None]:
 
 def _credits(movie: dict) -> list[str]:
     """Who made a movie, where, in which languages and for which age: each name once."""
-    named = (_REMARK.sub("", movie.get(field) or "").split(",") for field in ("rated", "country", "language", "director", "writer", "actors"))
+    named = (_REMARK.sub("", str(movie.get(field) or "")).split(",") for field in ("rated", "country", "language", "director", "writer", "actors"))
     return [name for name in dict.fromkeys(name.strip() for names in named for name in names) if name and name != "N/A"]
 
 

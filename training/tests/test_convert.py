@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -116,6 +117,20 @@ def test_new_items_are_a_fifth_of_the_permuted_ids_and_all_their_rows_the_test(l
     assert dataset.held_out_items == {str(item) for item in expected}
     assert {item for item, rows in rows_of_items(dataset).items() if (dataset.split[rows] == TEST).any()} == dataset.held_out_items
     assert (dataset.split[np.isin(dataset.item, [int(item) - 101 for item in expected])] == TEST).all()
+
+
+def test_text_is_the_abstract_or_else_the_plot_and_tags_are_the_credits(large, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(large, source)
+    movies = [json.loads(line) for line in (source / "content.jsonl").read_text("utf-8").splitlines()]
+    movies[0] |= {"abstract_dbpedia": "An abstract.", "plot_full": "A plot.", "rated": "PG", "country": "USA, France", "language": "N/A", "n_ratings": 9}
+    movies[0] |= {"director": "Ann Lee", "writer": "Ann Lee (story), Bo Ek (screenplay by)", "actors": "Bo Ek, , Cy Oh"}
+    movies[1] |= {"abstract_dbpedia": None, "plot_full": "The whole plot."}
+    (source / "content.jsonl").write_text("".join(json.dumps(movie) + "\n" for movie in movies), "utf-8")
+    convert.movielens_1m(source, tmp_path / "out", "A", posters=False)
+    items = data.read(tmp_path / "out").items
+    assert items[0].text == "An abstract." and items[1].text == "The whole plot." and items[2].text == movies[2]["plot_short"]
+    assert items[0].tags == ("PG", "USA", "France", "Ann Lee", "Bo Ek", "Cy Oh") and items[1].tags == ()
 
 
 def test_warm_up_is_the_first_60_rows_of_each_new_item_and_rare_items_are_out(large, tmp_path):

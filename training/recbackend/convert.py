@@ -69,7 +69,8 @@ def movielens_1m(source: Path, out: Path, protocol: str = "A", image_features: s
 
     A: by time. B: a fifth of the rated items is new (`RandomState(7)`). C: items of 60 to 200 rows are new, their first 60 rows are the warm-up and are not scored; rows of items with fewer
     are left out, as in the warm-up literature. Of the whole copy, each must have the size that figures are reported of.
-    An item's text is the abstract of its article, or else its plot; its tags are who made it, where, in which languages and for which age. `posters`: give the picture files by path. `image_features`: `pca128` adds the 128 given features of each poster.
+    An item's text is the abstract of its article, or else its plot; its tags are who made it, where, in which languages and for which age.
+    `posters`: give the picture files by path. `image_features`: `pca128` adds the 128 given features of each poster.
     """
     with gzip.open(source / "ratings.csv.gz", "rt", encoding="utf-8") as lines:
         next(lines)

@@ -22,8 +22,6 @@ from .train import ClickModel, Examples, Progress, begin
 _FOLDS = 5
 _CONSTANT = 0.3  # prior variance of the constant, where that of what the words of the mean item say is 1
 _LEAST_TEXTS = 2  # that a word is in: of one text alone it says nothing of another
-_TOLERANCE = 1e-3
-_MOST_STEPS = 500
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,8 @@ def predictions(prior: IdPrior, text: np.ndarray) -> Tensor:
 
 
 def _words(text: np.ndarray, tokens: int) -> tuple[Tensor, Tensor]:
-    """Counts of words over the square root of a text's length, weighted by inverse document frequency, scaled to length 1 on average, and a constant: sparse [I, tokens + 1], and the weight of a token [tokens]."""
+    """Counts of words over the square root of a text's length, weighted by inverse document frequency, scaled to length 1 on average, and a constant: sparse [I, tokens + 1];
+    and the weight of a token [tokens]."""
     item, place = np.nonzero(text >= FIRST_MERGE)
     cells, count = np.unique(item * tokens + text[item, place], return_counts=True)
     item, token = cells // tokens, cells % tokens

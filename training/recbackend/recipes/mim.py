@@ -256,7 +256,11 @@ class ItemEncoder(nn.Module):
     ) -> Tensor:
         """The contract's inputs -> representation [B, dRep]."""
         given = {"text": text, "categories": categories, "attributes": attributes, "image": image, "image_features": image_features, "image_mask": image_mask}
-        return self.top(self.content(**{name: value for name, value in given.items() if value is not None}), categories, attributes)
+        return self.above(self.content(**{name: value for name, value in given.items() if value is not None}), text, categories, attributes)
+
+    def above(self, content: Tensor, text: Tensor | None, categories: Tensor | None, attributes: Tensor | None) -> Tensor:
+        """content [B, content] and what it is made of -> representation [B, dRep]."""
+        return self.top(content, categories, attributes)
 
 
 class BehaviourReader(nn.Module):

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from .. import id_prior
 from ..data import UnfitData
 from ..features import Features
-from ..layers import Calibration, IdTable, Ranker, UserEncoder
+from ..layers import Calibration, IdTable
 from ..train import ClickConfig, ClickModel, Examples, Progress, TrainedModel, begin, conclude, fit, learn_clicks, requests
 from . import ctrl, id, mim, ppm, srp4ctr
 
@@ -104,25 +104,14 @@ class ItemTop(nn.Module):
         return torch.cat([tower(**given) for tower in self.towers if tower.width], 1)
 
 
-class ItemEncoder(nn.Module):
+class ItemEncoder(mim.ItemEncoder):
     """The whole way from content to representation: what is exported."""
 
     def __init__(self, content: mim.ContentEncoder, prior: id_prior.IdPrior | None, top: ItemTop):
-        super().__init__()
-        self.content, self.prior, self.top = content, prior, top
+        super().__init__(content, top)
+        self.prior = prior
 
-    def forward(
-        self,
-        text: Tensor | None = None,
-        categories: Tensor | None = None,
-        attributes: Tensor | None = None,
-        image: Tensor | None = None,
-        image_features: Tensor | None = None,
-        image_mask: Tensor | None = None,
-    ) -> Tensor:
-        """The contract's inputs -> representation [B, dRep]."""
-        given = {"text": text, "categories": categories, "attributes": attributes, "image": image, "image_features": image_features, "image_mask": image_mask}
-        content = self.content(**{name: value for name, value in given.items() if value is not None})
+    def above(self, content: Tensor, text: Tensor | None, categories: Tensor | None, attributes: Tensor | None) -> Tensor:
         return self.top(content, categories, attributes, None if self.prior is None else self.prior(text))
 
 

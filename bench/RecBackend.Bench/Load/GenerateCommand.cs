@@ -24,6 +24,7 @@ internal static class GenerateCommand
         command.Hidden = true;
         command.SetAction(async (parsed, cancellation) =>
         {
+            KernelClock.GoBeforeOthers();
             var read = JsonSerializer.Deserialize<LoadPlan>(await File.ReadAllTextAsync(parsed.GetValue(plan)!, cancellation), LoadJson.Options)!;
             var point = await RunAsync(read, cancellation);
             await File.WriteAllTextAsync(parsed.GetValue(result)!, JsonSerializer.Serialize(point, LoadJson.Options), cancellation);
@@ -50,7 +51,7 @@ internal static class GenerateCommand
             throw new CommandException($"no request arrives within {plan.Measured.TotalSeconds} s at {plan.Rate}/s; measure for longer");
         }
 
-        using var exchange = new RankExchange(plan.Target, plan.Http, bodies, plan.InFlight, plan.Deadline);
+        using var exchange = RankExchange.Create(plan.Target, plan.Http, bodies, plan.Deadline);
         using var metrics = new HttpClient { Timeout = TimeSpan.FromSeconds(10) };
         var before = Task.FromResult<Reading?>(null);
         var after = before;

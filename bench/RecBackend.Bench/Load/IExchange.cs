@@ -1,7 +1,7 @@
 namespace RecBackend.Bench.Load;
 
 /// <summary>Sends a request and reads the whole answer.</summary>
-internal interface IExchange
+internal interface IExchange : IDisposable
 {
     /// <param name="arrival">Number of the arrival; which request it sends follows from it.</param>
     /// <param name="giveUp">Cancelled when the caller no longer waits.</param>

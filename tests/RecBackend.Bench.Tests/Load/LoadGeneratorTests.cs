@@ -154,6 +154,8 @@ public class LoadGeneratorTests
 
         public void Open(long takes) => _opened.SetResult(takes);
 
+        public void Dispose() => Entered.Dispose();
+
         public async Task<Outcome> SendAsync(int arrival, CancellationToken giveUp)
         {
             lock (_lock)

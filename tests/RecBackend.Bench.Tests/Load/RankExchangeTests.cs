@@ -99,11 +99,11 @@ public sealed class RankExchangeTests : IAsyncLifetime
         Assert.Equal(Outcome.Unexpected, await other.SendAsync(0, CancellationToken.None).WaitAsync(Limit));
     }
 
-    private RankExchange Exchange(string version, TimeSpan? deadline, params string[] bodies)
+    private IExchange Exchange(string version, TimeSpan? deadline, params string[] bodies)
     {
         var address = _server!.Urls.ElementAt(version == "2.0" ? 1 : 0);
-        return new RankExchange(
-            new Uri(address), Version.Parse(version), [.. bodies.Select(x => (ReadOnlyMemory<byte>)System.Text.Encoding.UTF8.GetBytes(x))], connections: 2, deadline);
+        return RankExchange.Create(
+            new Uri(address), Version.Parse(version), [.. bodies.Select(x => (ReadOnlyMemory<byte>)System.Text.Encoding.UTF8.GetBytes(x))], deadline);
     }
 
     private async Task AnswerAsync(HttpContext context)

@@ -32,7 +32,8 @@ internal sealed partial class KernelClock : ArrivalClock
     /// Gives this thread, and those that it starts, the processor the moment they want it (SCHED_FIFO), if the user may have that. Callers on other machines would not wait for the server to let a
     /// processor go, which can take the whole of a scheduler's tick, and what is issued late counts against the server.
     /// </summary>
-    public static void GoBeforeOthers() => _ = SetScheduler(0, FirstInFirstOut, priority: 1);
+    /// <returns>Whether the user may.</returns>
+    public static bool GoBeforeOthers() => SetScheduler(0, FirstInFirstOut, priority: 1) == 0;
 
     public override void SleepUntil(long moment)
     {

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Globalization;
+using System.Net;
 using System.Net.Http.Headers;
 
 namespace RecBackend.Bench.Load;
@@ -11,15 +12,13 @@ internal sealed class ClientExchange : IExchange
 
     private readonly HttpMessageInvoker _client;
     private readonly Uri _rank;
-    private readonly Version _version;
     private readonly ReadOnlyMemory<byte>[] _bodies;
     private readonly string? _deadline;
 
-    /// <inheritdoc cref="RankExchange.Create"/>
-    public ClientExchange(Uri address, Version version, ReadOnlyMemory<byte>[] bodies, TimeSpan? deadline)
+    /// <inheritdoc cref="Exchange.Create"/>
+    public ClientExchange(Uri address, ReadOnlyMemory<byte>[] bodies, TimeSpan? deadline)
     {
         _rank = new Uri(address, "/v1/rank");
-        _version = version;
         _bodies = bodies;
         _deadline = deadline?.TotalMilliseconds.ToString("F0", CultureInfo.InvariantCulture);
         _client = new HttpMessageInvoker(new SocketsHttpHandler
@@ -41,7 +40,7 @@ internal sealed class ClientExchange : IExchange
         {
             using var request = new HttpRequestMessage(HttpMethod.Post, _rank)
             {
-                Version = _version,
+                Version = HttpVersion.Version20,
                 VersionPolicy = HttpVersionPolicy.RequestVersionExact,
                 Content = new ReadOnlyMemoryContent(_bodies[arrival % _bodies.Length]) { Headers = { ContentType = Json } },
             };
@@ -59,7 +58,7 @@ internal sealed class ClientExchange : IExchange
         }
         catch (Exception e) when (e is HttpRequestException or IOException or OperationCanceledException)
         {
-            // A connection that is torn down while the caller gives up shows as either of the two.
+            // A connection that is torn down while the caller gives up shows as any of the three.
             return giveUp.IsCancellationRequested ? Outcome.TimedOut : Outcome.Broken;
         }
     }
@@ -76,10 +75,10 @@ internal sealed class ClientExchange : IExchange
             var head = 0;
             while (await body.ReadAsync(buffer.AsMemory(head), giveUp) is var count and > 0)
             {
-                head = Math.Min(head + count, RankExchange.HeadOfReply);
+                head = Math.Min(head + count, RankReply.Head);
             }
 
-            return RankExchange.OutcomeOf((int)response.StatusCode, buffer.AsSpan(0, head));
+            return RankReply.OutcomeOf((int)response.StatusCode, buffer.AsSpan(0, head));
         }
         finally
         {

@@ -24,9 +24,9 @@ internal static class GenerateCommand
         command.Hidden = true;
         command.SetAction(async (parsed, cancellation) =>
         {
-            KernelClock.GoBeforeOthers();
+            var goesFirst = KernelClock.GoBeforeOthers();
             var read = JsonSerializer.Deserialize<LoadPlan>(await File.ReadAllTextAsync(parsed.GetValue(plan)!, cancellation), LoadJson.Options)!;
-            var point = await RunAsync(read, cancellation);
+            var point = await RunAsync(read, goesFirst, cancellation);
             await File.WriteAllTextAsync(parsed.GetValue(result)!, JsonSerializer.Serialize(point, LoadJson.Options), cancellation);
             return 0;
         });
@@ -40,7 +40,7 @@ internal static class GenerateCommand
         return [.. Enumerable.Range(0, workload.Count).Select(i => (ReadOnlyMemory<byte>)workload.Json(i))];
     }
 
-    private static async Task<LoadPoint> RunAsync(LoadPlan plan, CancellationToken cancellation)
+    private static async Task<LoadPoint> RunAsync(LoadPlan plan, bool goesFirst, CancellationToken cancellation)
     {
         var bodies = Bodies(DataSet.Read(plan.Data).WithAtLeast(plan.Candidates), plan.Candidates, plan.Limit, plan.Seed);
         var storm = plan.Storm is { } parts ? new[] { (parts.Rate, parts.Length), (plan.Rate, parts.After) } : [];
@@ -51,7 +51,7 @@ internal static class GenerateCommand
             throw new CommandException($"no request arrives within {plan.Measured.TotalSeconds} s at {plan.Rate}/s; measure for longer");
         }
 
-        using var exchange = RankExchange.Create(plan.Target, plan.Http, bodies, plan.Deadline);
+        using var exchange = Exchange.Create(plan.Target, plan.Http, bodies, plan.Deadline);
         using var metrics = new HttpClient { Timeout = TimeSpan.FromSeconds(10) };
         var before = Task.FromResult<Reading?>(null);
         var after = before;
@@ -63,7 +63,7 @@ internal static class GenerateCommand
             plan.Rate,
             log.Figures(plan.WarmUp, plan.WarmUp + plan.Measured),
             await before is { Server: { } earlier } && await after is { Server: { } later } ? later.Since(earlier) : null,
-            (await after)!.Since((await before)!),
+            (await after)!.Since((await before)!, goesFirst),
             plan.Storm is null ? null : OfStorm(log, plan.Storm, plan.WarmUp, plan.WarmUp + plan.Measured));
 
         void Issued(int arrival)
@@ -104,8 +104,9 @@ internal static class GenerateCommand
             }
         }
 
-        public GeneratorUse Since(Reading before) => new(
+        public GeneratorUse Since(Reading before, bool goesFirst) => new(
             (Processor - before.Processor) / Stopwatch.GetElapsedTime(before.At, At),
-            (Pause - before.Pause).TotalMilliseconds);
+            (Pause - before.Pause).TotalMilliseconds,
+            goesFirst);
     }
 }

@@ -38,7 +38,7 @@ internal static class GeneratorProcess
     /// <exception cref="CommandException">An answer is not by the model.</exception>
     public static async Task AskEachOnceAsync(Uri target, Version http, ReadOnlyMemory<byte>[] bodies, TimeSpan? deadline, CancellationToken cancellation)
     {
-        using var exchange = RankExchange.Create(target, http, bodies, deadline);
+        using var exchange = Exchange.Create(target, http, bodies, deadline);
         var progress = new ProgressLines("asking each request once", bodies.Length);
         for (var i = 0; i < bodies.Length; i++)
         {

@@ -13,8 +13,14 @@ namespace RecBackend.Bench.Load;
 /// <param name="patience">How long after its scheduled arrival a request is given up.</param>
 internal sealed class LoadGenerator(ArrivalClock clock, IExchange exchange, int inFlight, TimeSpan patience)
 {
+    // What a sender reads when no arrival is left.
+    private const int NoMore = -1;
+
     private readonly long _patience = (long)(patience.TotalSeconds * Stopwatch.Frequency);
-    private int _outstanding;
+    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    // Arrivals that were issued and have not ended; and one for the schedule, until it is through.
+    private int _outstanding = 1;
 
     /// <summary>Sends the arrivals of a schedule.</summary>
     /// <param name="schedule">Ticks after the start, ascending.</param>
@@ -35,6 +41,14 @@ internal sealed class LoadGenerator(ArrivalClock clock, IExchange exchange, int 
 
         var thread = new Thread(() => Issue(log, queue.Writer, issued, cancellation)) { IsBackground = true, Name = "arrivals" };
         thread.Start();
+        await _ended.Task;
+
+        // Only now: waking all who are idle takes the processor from nobody whose ranking is measured.
+        foreach (var _ in connections)
+        {
+            queue.Writer.TryWrite(NoMore);
+        }
+
         await Task.WhenAll(connections);
         cancellation.ThrowIfCancellationRequested();
         return log;
@@ -50,60 +64,69 @@ internal sealed class LoadGenerator(ArrivalClock clock, IExchange exchange, int 
                 ref var entry = ref log[i];
                 clock.SleepUntil(entry.Scheduled);
                 entry.Issued = clock.Now;
-                entry.FoundNoConnection = Interlocked.Increment(ref _outstanding) > inFlight;
+                entry.FoundNoConnection = Interlocked.Increment(ref _outstanding) > inFlight + 1;
                 queue.TryWrite(i);
                 issued?.Invoke(i);
             }
 
-            queue.Complete();
+            EndOne();
         }
         catch (Exception e)
         {
-            // Those who read the queue fail with it, and so does the run.
-            queue.Complete(e);
+            _ended.TrySetException(e);
+        }
+    }
+
+    private void EndOne()
+    {
+        if (Interlocked.Decrement(ref _outstanding) == 0)
+        {
+            _ended.TrySetResult();
         }
     }
 
     private async Task SendAsync(ChannelReader<int> queue, LoadLog log)
     {
-        var giveUp = new CancellationTokenSource();
-        while (await NextAsync(queue) is { } i)
+        try
         {
-            log[i].Sent = clock.Now;
-            var left = log[i].Scheduled + _patience - log[i].Sent;
-            if (left <= 0)
+            var giveUp = new CancellationTokenSource();
+
+            // One by one: an arrival wakes one of those who read so. Those who wait for the queue to have something, as ReadAllAsync does, are all woken by each.
+            while (await queue.ReadAsync(CancellationToken.None) is var i and not NoMore)
             {
-                log[i].Outcome = Outcome.Unsent;
-            }
-            else
-            {
-                giveUp.CancelAfter(TimeSpan.FromSeconds((double)left / Stopwatch.Frequency));
-                var outcome = await exchange.SendAsync(i, giveUp.Token);
-                log[i].Outcome = outcome;
+                await SendAsync(i, log, giveUp);
                 if (!giveUp.TryReset())
                 {
                     giveUp.Dispose();
                     giveUp = new CancellationTokenSource();
                 }
+
+                EndOne();
             }
 
-            log[i].Ended = clock.Now;
-            Interlocked.Decrement(ref _outstanding);
+            giveUp.Dispose();
         }
-
-        giveUp.Dispose();
+        catch (Exception e)
+        {
+            _ended.TrySetException(e);
+        }
     }
 
-    // An arrival wakes one of those who read so. Whoever waits for the queue to have something, as ReadAllAsync does, is woken with all others who do, a thousand at each arrival.
-    private static async ValueTask<int?> NextAsync(ChannelReader<int> queue)
+    private async Task SendAsync(int arrival, LoadLog log, CancellationTokenSource giveUp)
     {
-        try
+        log[arrival].Sent = clock.Now;
+        var left = log[arrival].Scheduled + _patience - log[arrival].Sent;
+        if (left <= 0)
         {
-            return await queue.ReadAsync(CancellationToken.None);
+            log[arrival].Outcome = Outcome.Unsent;
         }
-        catch (ChannelClosedException e) when (e.InnerException is null)
+        else
         {
-            return null;
+            giveUp.CancelAfter(TimeSpan.FromSeconds((double)left / Stopwatch.Frequency));
+            var outcome = await exchange.SendAsync(arrival, giveUp.Token);
+            log[arrival].Outcome = outcome;
         }
+
+        log[arrival].Ended = clock.Now;
     }
 }

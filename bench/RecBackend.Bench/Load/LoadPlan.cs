@@ -72,7 +72,8 @@ internal sealed record StormFigures(LoadFigures During, LoadFigures After, doubl
 /// <summary>What the generator process used while the measured arrivals came.</summary>
 /// <param name="Cores">Processors it kept busy, on average.</param>
 /// <param name="PauseMilliseconds">Time that its own collections held all its threads: these pauses are in the latencies.</param>
-internal sealed record GeneratorUse(double Cores, double PauseMilliseconds);
+/// <param name="GoesFirst">Whether its threads got the processor before all others; if not, some of the latency is its own wait.</param>
+internal sealed record GeneratorUse(double Cores, double PauseMilliseconds, bool GoesFirst);
 
 /// <summary>How plans and points are written.</summary>
 internal static class LoadJson

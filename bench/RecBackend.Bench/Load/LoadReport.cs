@@ -74,6 +74,11 @@ internal sealed class LoadReport(LoadOptions options, double? saturation, IReadO
 
     private void PrintLateGenerator(TextWriter output)
     {
+        if (points.Any(x => !x.Generator.GoesFirst))
+        {
+            output.WriteLine("this user may not let the generator go before other threads (CAP_SYS_NICE): its arrivals and answers waited for a processor like the server's");
+        }
+
         foreach (var point in points.Where(x => x.Callers.IssuedLate?.P99 > LateMicroseconds))
         {
             output.WriteLine(string.Create(

@@ -18,7 +18,7 @@ internal sealed class SocketExchange : IExchange
     // The one that was used last comes first, as in any client: its buffers are near, and those that a burst has opened rest.
     private readonly Stack<Connection> _kept = new();
 
-    /// <inheritdoc cref="RankExchange.Create"/>
+    /// <inheritdoc cref="Exchange.Create"/>
     public SocketExchange(Uri address, ReadOnlyMemory<byte>[] bodies, TimeSpan? deadline)
     {
         _address = address;
@@ -33,33 +33,14 @@ internal sealed class SocketExchange : IExchange
     /// <inheritdoc/>
     public async Task<Outcome> SendAsync(int arrival, CancellationToken giveUp)
     {
-        while (true)
+        var request = _requests[arrival % _requests.Length];
+        if (TakeKept() is { } kept && await TryAsync(kept, request, giveUp) is { } outcome)
         {
-            var connection = Take();
-            var wasKept = connection.IsOpen;
-            try
-            {
-                var reply = await connection.ExchangeAsync(_requests[arrival % _requests.Length], giveUp);
-                var outcome = RankExchange.OutcomeOf(reply.Status, reply.Body);
-                Return(connection, reply.Closes);
-                return outcome;
-            }
-            catch (OperationCanceledException)
-            {
-                connection.Dispose();
-                return Outcome.TimedOut;
-            }
-            catch (Exception e) when (e is SocketException or IOException or InvalidDataException)
-            {
-                connection.Dispose();
-
-                // A server may close a connection that rests; a ranking changes nothing, so it may be asked for again.
-                if (!wasKept || !connection.IsUnanswered)
-                {
-                    return giveUp.IsCancellationRequested ? Outcome.TimedOut : Outcome.Broken;
-                }
-            }
+            return outcome;
         }
+
+        // A server may have closed a connection that rested; a ranking changes nothing, so it may be asked for again, once, on a new one.
+        return await TryAsync(new Connection(_address), request, giveUp) ?? Outcome.Broken;
     }
 
     public void Dispose()
@@ -70,22 +51,47 @@ internal sealed class SocketExchange : IExchange
         }
     }
 
-    private Connection Take()
+    /// <summary>Asks on one connection, and keeps it if that went well.</summary>
+    /// <returns>What came of it; null if the connection broke before anything of an answer came.</returns>
+    private async Task<Outcome?> TryAsync(Connection connection, byte[] request, CancellationToken giveUp)
     {
-        lock (_lock)
+        try
         {
-            return _kept.TryPop(out var connection) ? connection : new Connection(_address);
+            var reply = await connection.ExchangeAsync(request, giveUp);
+            var outcome = RankReply.OutcomeOf(reply.Status, reply.Body);
+            if (reply.Closes)
+            {
+                connection.Dispose();
+            }
+            else
+            {
+                Keep(connection);
+            }
+
+            return outcome;
+        }
+        catch (OperationCanceledException)
+        {
+            connection.Dispose();
+            return Outcome.TimedOut;
+        }
+        catch (Exception e) when (e is SocketException or IOException or InvalidDataException)
+        {
+            connection.Dispose();
+            return giveUp.IsCancellationRequested ? Outcome.TimedOut : connection.IsUnanswered ? null : Outcome.Broken;
         }
     }
 
-    private void Return(Connection connection, bool closes)
+    private Connection? TakeKept()
     {
-        if (closes)
+        lock (_lock)
         {
-            connection.Dispose();
-            return;
+            return _kept.TryPop(out var connection) ? connection : null;
         }
+    }
 
+    private void Keep(Connection connection)
+    {
         lock (_lock)
         {
             _kept.Push(connection);
@@ -94,20 +100,18 @@ internal sealed class SocketExchange : IExchange
 
     private sealed class Connection(Uri address) : IDisposable
     {
-        private readonly Socket _socket = new(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         private readonly ReplyReader _reply = new();
-
-        public bool IsOpen { get; private set; }
+        private Socket? _socket;
 
         public bool IsUnanswered => _reply.IsEmpty;
 
         public async ValueTask<ReplyReader> ExchangeAsync(ReadOnlyMemory<byte> request, CancellationToken giveUp)
         {
             _reply.Clear();
-            if (!IsOpen)
+            if (_socket is null)
             {
+                _socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
                 await _socket.ConnectAsync(address.Host, address.Port, giveUp);
-                IsOpen = true;
             }
 
             while (!request.IsEmpty)
@@ -122,6 +126,6 @@ internal sealed class SocketExchange : IExchange
             return _reply;
         }
 
-        public void Dispose() => _socket.Dispose();
+        public void Dispose() => _socket?.Dispose();
     }
 }

@@ -6,12 +6,15 @@ namespace RecBackend.Bench.Processes;
 /// <summary>One HTTP/1.1 response, read from pieces as they come, with a Content-Length or in chunks. It keeps its buffer for the next.</summary>
 internal sealed class ReplyReader
 {
+    private const int InChunks = -1;
+    private const int Unknown = -2;
+
     private byte[] _buffer = new byte[64 * 1024];
     private int _received;
     private int _body;
     private int _end;
 
-    // Content-Length, or -1 for chunks, of which the next one begins at _next.
+    // Content-Length, or one of the two above; of chunks, the next one begins at _next.
     private int _length;
     private int _next;
 
@@ -62,7 +65,7 @@ internal sealed class ReplyReader
             return false;
         }
 
-        if (_length < 0)
+        if (_length == InChunks)
         {
             return TryReadChunks();
         }
@@ -85,28 +88,41 @@ internal sealed class ReplyReader
             throw new InvalidDataException("The response does not begin with a status.");
         }
 
-        (Status, Closes, _length) = (status, false, -1);
+        (Status, Closes, _length) = (status, false, Unknown);
         _body = _end = _next = end + 4;
         for (var line = head.IndexOf("\r\n"u8) + 2; line < end;)
         {
             var rest = head[line..(end + 2)];
             var field = rest[..rest.IndexOf("\r\n"u8)];
             var colon = field.IndexOf((byte)':');
-            var name = field[..Math.Max(colon, 0)];
-            var value = field[(colon + 1)..].Trim((byte)' ');
-            if (Ascii.EqualsIgnoreCase(name, "Content-Length"u8))
-            {
-                _length = Utf8Parser.TryParse(value, out int length, out _) ? length : throw new InvalidDataException("The response's Content-Length is no number.");
-            }
-            else if (Ascii.EqualsIgnoreCase(name, "Connection"u8))
-            {
-                Closes = Ascii.EqualsIgnoreCase(value, "close"u8);
-            }
-
+            ReadField(field[..Math.Max(colon, 0)], field[(colon + 1)..].Trim((byte)' '));
             line += field.Length + 2;
         }
 
-        return true;
+        // These have no body, and need not say so.
+        if (status is 204 or 304)
+        {
+            _length = 0;
+        }
+
+        return _length != Unknown ? true : throw new InvalidDataException("The response has neither a Content-Length nor chunks.");
+    }
+
+    private void ReadField(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value)
+    {
+        if (Ascii.EqualsIgnoreCase(name, "Content-Length"u8))
+        {
+            _length = Utf8Parser.TryParse(value, out int length, out var used) && used == value.Length && length >= 0
+                ? length : throw new InvalidDataException("The response's Content-Length is no number of bytes.");
+        }
+        else if (Ascii.EqualsIgnoreCase(name, "Transfer-Encoding"u8))
+        {
+            _length = Ascii.EqualsIgnoreCase(value, "chunked"u8) ? InChunks : throw new InvalidDataException("The response's Transfer-Encoding is not chunked.");
+        }
+        else if (Ascii.EqualsIgnoreCase(name, "Connection"u8))
+        {
+            Closes = Ascii.EqualsIgnoreCase(value, "close"u8);
+        }
     }
 
     /// <summary>Moves the chunks together, so that the body is one span.</summary>
@@ -121,9 +137,9 @@ internal sealed class ReplyReader
                 return false;
             }
 
-            if (!Utf8Parser.TryParse(rest[..line], out int size, out _, 'x'))
+            if (!Utf8Parser.TryParse(rest[..line], out int size, out _, 'x') || size < 0)
             {
-                throw new InvalidDataException("The response has neither a Content-Length nor chunks.");
+                throw new InvalidDataException("A chunk of the response does not begin with its size.");
             }
 
             var begin = line + 2;

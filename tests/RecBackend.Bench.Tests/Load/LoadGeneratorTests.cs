@@ -17,7 +17,7 @@ public class LoadGeneratorTests
     public async Task Arrivals_are_issued_on_schedule_though_nothing_is_answered()
     {
         var clock = new StepClock();
-        var server = new HeldServer(clock);
+        using var server = new HeldServer(clock);
         var allIssued = new TaskCompletionSource();
         var run = new LoadGenerator(clock, server, inFlight: 2, Patience).RunAsync(Schedule, Signal(allIssued), CancellationToken.None);
 
@@ -33,7 +33,7 @@ public class LoadGeneratorTests
     public async Task Latency_counts_from_the_scheduled_arrival_and_holds_the_wait_for_a_connection()
     {
         var clock = new StepClock();
-        var server = new HeldServer(clock);
+        using var server = new HeldServer(clock);
         var allIssued = new TaskCompletionSource();
         var run = new LoadGenerator(clock, server, inFlight: 1, Patience).RunAsync(Schedule, Signal(allIssued), CancellationToken.None);
 
@@ -59,7 +59,7 @@ public class LoadGeneratorTests
     public async Task Arrivals_beyond_the_connections_wait_in_the_client_and_are_counted()
     {
         var clock = new StepClock();
-        var server = new HeldServer(clock);
+        using var server = new HeldServer(clock);
         var allIssued = new TaskCompletionSource();
         var run = new LoadGenerator(clock, server, inFlight: 3, Patience).RunAsync(Schedule, Signal(allIssued), CancellationToken.None);
 
@@ -81,7 +81,7 @@ public class LoadGeneratorTests
     public async Task Arrival_that_waited_for_a_connection_beyond_its_patience_is_given_up_unsent()
     {
         var clock = new StepClock();
-        var server = new HeldServer(clock);
+        using var server = new HeldServer(clock);
         var allIssued = new TaskCompletionSource();
         var patience = TimeSpan.FromMinutes(1);
         var run = new LoadGenerator(clock, server, inFlight: 1, patience).RunAsync([0, Millisecond], Signal(allIssued, arrivals: 2), CancellationToken.None);
@@ -96,11 +96,23 @@ public class LoadGeneratorTests
     }
 
     [Fact]
+    public async Task Run_fails_with_what_stopped_the_schedule()
+    {
+        var clock = new StepClock();
+        using var server = new HeldServer(clock);
+        server.Open(0);
+        var run = new LoadGenerator(clock, server, inFlight: 2, Patience).RunAsync(Schedule, _ => throw new FormatException("of the caller"), CancellationToken.None);
+
+        var thrown = await Assert.ThrowsAsync<FormatException>(() => run.WaitAsync(Limit));
+        Assert.Equal("of the caller", thrown.Message);
+    }
+
+    [Fact]
     public async Task Late_generator_shows_in_the_latency_and_beside_it()
     {
         // Each sleep oversleeps by 3 ms.
         var clock = new StepClock { Oversleeps = 3 * Millisecond };
-        var server = new HeldServer(clock);
+        using var server = new HeldServer(clock);
         server.Open(0);
         var log = await new LoadGenerator(clock, server, inFlight: 4, Patience).RunAsync([10 * Millisecond], issued: null, CancellationToken.None).WaitAsync(Limit);
         var figures = log.Figures(TimeSpan.Zero, TimeSpan.FromSeconds(1));

@@ -11,7 +11,8 @@ public sealed class ReplyReaderTests
     [Theory]
     [InlineData(Sized, 429, false, "hello")]
     [InlineData(Chunked, 200, true, "hello\r\n world!")]
-    [InlineData("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", 204, false, "")]
+    [InlineData("HTTP/1.1 204 No Content\r\nDate: today\r\n\r\n", 204, false, "")]
+    [InlineData("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", 404, false, "")]
     public void Response_is_complete_with_its_last_byte_however_it_is_cut(string response, int status, bool closes, string body)
     {
         var bytes = Encoding.ASCII.GetBytes(response);
@@ -51,6 +52,17 @@ public sealed class ReplyReaderTests
         Assert.Equal("hello", Encoding.ASCII.GetString(reader.Body));
     }
 
+    [Theory]
+    [InlineData(Sized)]
+    [InlineData(Chunked)]
+    public void Response_may_come_byte_by_byte(string response)
+    {
+        var reader = new ReplyReader();
+        var bytes = Encoding.ASCII.GetBytes(response);
+
+        Assert.All(Enumerable.Range(0, bytes.Length), i => Assert.Equal(i == bytes.Length - 1, Add(reader, bytes.AsSpan(i, 1))));
+    }
+
     [Fact]
     public void Connection_that_ends_early_is_no_response() => Assert.Throws<EndOfStreamException>(() => new ReplyReader().Add(0));
 
@@ -58,6 +70,11 @@ public sealed class ReplyReaderTests
     [InlineData("HTTP/1.0 200 OK\r\n\r\n")]
     [InlineData("HTTP/1.1 OK\r\n\r\n")]
     [InlineData("HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n")]
+    [InlineData("HTTP/1.1 200 OK\r\nContent-Length: 5x\r\n\r\n")]
+    [InlineData("HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n")]
+    [InlineData("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n")]
+    [InlineData("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n")]
+    [InlineData("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffff\r\n")]
     [InlineData("HTTP/1.1 200 OK\r\n\r\nneither\r\n")]
     public void What_is_no_response_of_a_known_form_is_refused(string response) =>
         Assert.Throws<InvalidDataException>(() => Add(new ReplyReader(), Encoding.ASCII.GetBytes(response)));

@@ -9,12 +9,15 @@ using RecBackend.Bench.Load;
 namespace RecBackend.Bench.Tests.Load;
 
 /// <summary>Against a real Kestrel that answers each request by its body.</summary>
-public sealed class RankExchangeTests : IAsyncLifetime
+public sealed class ExchangeTests : IAsyncLifetime
 {
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(30);
 
     private readonly TaskCompletionSource _silence = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _silent = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    // Of each request, in the order of their coming: tests that read it ask one after the other.
+    private readonly List<string> _connections = [];
     private WebApplication? _server;
 
     public async Task InitializeAsync()
@@ -54,7 +57,7 @@ public sealed class RankExchangeTests : IAsyncLifetime
             ("500 {}", Outcome.Unexpected),
             ("abort", Outcome.Broken),
         ];
-        using var exchange = Exchange(version, deadline: null, [.. answers.Select(x => x.Asked)]);
+        using var exchange = To(version, deadline: null, [.. answers.Select(x => x.Asked)]);
 
         for (var i = 0; i < answers.Length; i++)
         {
@@ -67,7 +70,7 @@ public sealed class RankExchangeTests : IAsyncLifetime
     [InlineData("2.0")]
     public async Task Request_that_is_given_up_is_timed_out_and_the_next_one_is_answered(string version)
     {
-        using var exchange = Exchange(version, deadline: null, "silence", """200 {"mode":"model","reason":null}""");
+        using var exchange = To(version, deadline: null, "silence", """200 {"mode":"model","reason":null}""");
         using var giveUp = new CancellationTokenSource();
         var held = exchange.SendAsync(0, giveUp.Token);
         await _silent.Task.WaitAsync(Limit);
@@ -83,26 +86,48 @@ public sealed class RankExchangeTests : IAsyncLifetime
     public async Task Long_answer_is_read_to_its_end(string version)
     {
         // Longer than the buffer, with the mode of another reply in its middle.
-        using var exchange = Exchange(version, deadline: null, $$"""200 {"mode":"model","reason":null,"items":["{{new string('x', 100_000)}}","mode":"fallback"]}""");
+        using var exchange = To(version, deadline: null, $$"""200 {"mode":"model","reason":null,"items":["{{new string('x', 100_000)}}","mode":"fallback"]}""");
 
         Assert.Equal(Outcome.Model, await exchange.SendAsync(0, CancellationToken.None).WaitAsync(Limit));
         Assert.Equal(Outcome.Model, await exchange.SendAsync(1, CancellationToken.None).WaitAsync(Limit));
     }
 
     [Fact]
+    public async Task Requests_one_after_the_other_go_over_one_connection_and_one_that_the_server_closed_is_replaced()
+    {
+        const string Ask = """connection {"mode":"model","reason":null}""";
+        using var exchange = To("1.1", deadline: null, Ask, "close", "abort");
+
+        Assert.Equal(Outcome.Model, await exchange.SendAsync(0, CancellationToken.None).WaitAsync(Limit));
+        Assert.Equal(Outcome.Model, await exchange.SendAsync(0, CancellationToken.None).WaitAsync(Limit));
+        Assert.Single(_connections.Distinct());
+
+        // The server says that it closes the connection: a new one.
+        Assert.Equal(Outcome.Model, await exchange.SendAsync(1, CancellationToken.None).WaitAsync(Limit));
+        Assert.Equal(Outcome.Model, await exchange.SendAsync(0, CancellationToken.None).WaitAsync(Limit));
+        Assert.Equal(2, _connections.Distinct().Count());
+
+        // It breaks the kept one and the new one that is tried after it, and is asked no third time.
+        var before = _connections.Count;
+        Assert.Equal(Outcome.Broken, await exchange.SendAsync(2, CancellationToken.None).WaitAsync(Limit));
+        Assert.Equal(2, _connections.Skip(before).Distinct().Count());
+        Assert.Equal(before + 2, _connections.Count);
+    }
+
+    [Fact]
     public async Task Deadline_is_sent_as_the_header_of_the_api()
     {
-        using var exchange = Exchange("1.1", TimeSpan.FromMilliseconds(250), "deadline 250");
-        using var other = Exchange("1.1", TimeSpan.FromMilliseconds(300), "deadline 250");
+        using var exchange = To("1.1", TimeSpan.FromMilliseconds(250), "deadline 250");
+        using var other = To("1.1", TimeSpan.FromMilliseconds(300), "deadline 250");
 
         Assert.Equal(Outcome.Model, await exchange.SendAsync(0, CancellationToken.None).WaitAsync(Limit));
         Assert.Equal(Outcome.Unexpected, await other.SendAsync(0, CancellationToken.None).WaitAsync(Limit));
     }
 
-    private IExchange Exchange(string version, TimeSpan? deadline, params string[] bodies)
+    private IExchange To(string version, TimeSpan? deadline, params string[] bodies)
     {
         var address = _server!.Urls.ElementAt(version == "2.0" ? 1 : 0);
-        return RankExchange.Create(
+        return Exchange.Create(
             new Uri(address), Version.Parse(version), [.. bodies.Select(x => (ReadOnlyMemory<byte>)System.Text.Encoding.UTF8.GetBytes(x))], deadline);
     }
 
@@ -110,8 +135,16 @@ public sealed class RankExchangeTests : IAsyncLifetime
     {
         using var reader = new StreamReader(context.Request.Body);
         var asked = (await reader.ReadToEndAsync()).Split(' ', 2);
+        _connections.Add(context.Connection.Id);
         switch (asked[0])
         {
+            case "close":
+                context.Response.Headers.Connection = "close";
+                await context.Response.WriteAsync("""{"mode":"model","reason":null}""");
+                break;
+            case "connection":
+                await context.Response.WriteAsync(asked[1]);
+                break;
             case "abort":
                 context.Abort();
                 break;

@@ -69,10 +69,10 @@ internal sealed class LoadReport(LoadOptions options, double? saturation, IReadO
         output.WriteLine($"bare ONNX Runtime call, before: {before}");
         output.WriteLine($"bare ONNX Runtime call, after: {after}");
         PrintStorm(output);
-        PrintLateGenerator(output);
+        PrintGenerator(output);
     }
 
-    private void PrintLateGenerator(TextWriter output)
+    private void PrintGenerator(TextWriter output)
     {
         if (points.Any(x => !x.Generator.GoesFirst))
         {

@@ -1,6 +1,6 @@
 using System.Globalization;
+using System.Net;
 using System.Net.Sockets;
-using System.Text;
 using RecBackend.Bench.Processes;
 
 namespace RecBackend.Bench.Load;
@@ -11,7 +11,7 @@ namespace RecBackend.Bench.Load;
 /// </summary>
 internal sealed class SocketExchange : IExchange
 {
-    private readonly Uri _address;
+    private readonly IPEndPoint _endpoint;
     private readonly byte[][] _requests;
     private readonly Lock _lock = new();
 
@@ -21,13 +21,9 @@ internal sealed class SocketExchange : IExchange
     /// <inheritdoc cref="Exchange.Create"/>
     public SocketExchange(Uri address, ReadOnlyMemory<byte>[] bodies, TimeSpan? deadline)
     {
-        _address = address;
+        _endpoint = IPEndPoint.Parse(address.Authority);
         var timeout = deadline is { } time ? string.Create(CultureInfo.InvariantCulture, $"Request-Timeout-Ms: {time.TotalMilliseconds:F0}\r\n") : "";
-        _requests = Array.ConvertAll(
-            bodies,
-            body => (byte[])[
-                .. Encoding.ASCII.GetBytes($"POST /v1/rank HTTP/1.1\r\nHost: {address.Authority}\r\nContent-Type: application/json\r\n{timeout}Content-Length: {body.Length}\r\n\r\n"),
-                .. body.Span]);
+        _requests = Array.ConvertAll(bodies, body => KeepAliveConnection.Post(_endpoint, "/v1/rank", body.Span, fields: timeout));
     }
 
     /// <inheritdoc/>
@@ -40,7 +36,7 @@ internal sealed class SocketExchange : IExchange
         }
 
         // A server may have closed a connection that rested; a ranking changes nothing, so it may be asked for again, once, on a new one.
-        return await TryAsync(new Connection(_address), request, giveUp) ?? Outcome.Broken;
+        return await TryAsync(new Connection(_endpoint), request, giveUp) ?? Outcome.Broken;
     }
 
     public void Dispose()
@@ -98,7 +94,7 @@ internal sealed class SocketExchange : IExchange
         }
     }
 
-    private sealed class Connection(Uri address) : IDisposable
+    private sealed class Connection(IPEndPoint endpoint) : IDisposable
     {
         private readonly ReplyReader _reply = new();
         private Socket? _socket;
@@ -110,8 +106,8 @@ internal sealed class SocketExchange : IExchange
             _reply.Clear();
             if (_socket is null)
             {
-                _socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-                await _socket.ConnectAsync(address.Host, address.Port, giveUp);
+                _socket = new Socket(endpoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+                await _socket.ConnectAsync(endpoint, giveUp);
             }
 
             while (!request.IsEmpty)

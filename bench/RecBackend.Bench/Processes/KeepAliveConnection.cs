@@ -19,9 +19,14 @@ internal sealed class KeepAliveConnection : IDisposable
     public ReadOnlySpan<byte> Body => _reply.Body;
 
     /// <summary>The bytes of a POST with a JSON body.</summary>
-    public static byte[] Post(IPEndPoint endpoint, string path, ReadOnlySpan<byte> json, string contentType = "application/json")
+    /// <param name="endpoint">Whom it is for.</param>
+    /// <param name="path">Its path.</param>
+    /// <param name="json">Its body.</param>
+    /// <param name="contentType">What the body is.</param>
+    /// <param name="fields">Further header fields, each with the end of its line.</param>
+    public static byte[] Post(IPEndPoint endpoint, string path, ReadOnlySpan<byte> json, string contentType = "application/json", string fields = "")
     {
-        var head = $"POST {path} HTTP/1.1\r\nHost: {endpoint}\r\nContent-Type: {contentType}\r\nContent-Length: {json.Length}\r\n\r\n";
+        var head = $"POST {path} HTTP/1.1\r\nHost: {endpoint}\r\nContent-Type: {contentType}\r\n{fields}Content-Length: {json.Length}\r\n\r\n";
         return [.. Encoding.ASCII.GetBytes(head), .. json];
     }
 

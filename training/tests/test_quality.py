@@ -441,6 +441,12 @@ def test_tables_show_mean_deviation_interval_and_command(bench, tmp_path):
     # Where the scores are no longer at hand, the intervals are those that were written; of other runs they are not.
     remembered = report.groups_of(rows + second, tmp_path / "nothing", tmp_path / "intervals.json")
     assert [group.interval for group in remembered] == [group.interval for group in groups]
+    # A seed more, whose scores are not there: the interval stays that of the others, and says so.
+    third = [row | {"seed": 3} for row in second]
+    more = report.groups_of(rows + second + third, tmp_path / "nothing", tmp_path / "intervals.json")
+    still = next(group for group in more if group.recipe == "popularity")
+    assert (still.interval, still.interval_seeds, popular.interval_seeds) == (popular.interval, (1, 2), ())
+    assert "], of seeds 1, 2 |" in report.tables_of(more, [], "quality.json") and "of seeds" not in text
     changed = [row | {"commit": "def5678"} for row in rows + second]
     assert all(group.interval is None for group in report.groups_of(changed, tmp_path / "nothing", tmp_path / "intervals.json"))
 

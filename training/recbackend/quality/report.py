@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections import defaultdict
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ class Group:
     valid: list[dict]
     interval: dict | None
     """`auc` and `gauc` minus those of the baseline, as `bootstrap.Interval` has them."""
+    interval_seeds: tuple[int, ...] = ()
+    """Of which seeds the interval is, where it is not of all that both have."""
 
     @property
     def name(self) -> str:
@@ -70,22 +73,33 @@ def groups_of(rows: list[dict], folder: Path, path: Path) -> list[Group]:
         if not parts["test"]:
             continue
         theirs = by_line[BASELINE, None, protocol, phase]["test"] if (BASELINE, None, protocol, phase) in by_line else []
-        interval = None
+        interval, seeds = None, ()
         if theirs and (recipe, control) != (BASELINE, None):
-            ours = [row for row in parts["test"] if recipe in COUNTED or row["seed"] in {other["seed"] for other in theirs}]
-            paired = theirs if recipe in COUNTED else [row for row in theirs if row["seed"] in {one["seed"] for one in ours}]
-            if ours:
-                of = [[*key_of(row), row["commit"]] for row in ours + paired]
-                interval = remembered.get(json.dumps(of)) or _interval(of, ours, paired, folder)
+            interval, seeds = _interval(parts["test"], theirs, recipe in COUNTED, remembered, folder)
         if interval:
             kept.append(interval)
-        groups.append(Group(recipe, control, protocol, phase, parts["test"], parts["valid"], interval))
+        groups.append(Group(recipe, control, protocol, phase, parts["test"], parts["valid"], interval, seeds))
     if kept:
         path.write_text("[\n" + ",\n".join(json.dumps(entry) for entry in kept) + "\n]\n", "utf-8")
     return sorted(groups, key=lambda group: (group.order, group.protocol))
 
 
-def _interval(of: list[list], ours: list[dict], theirs: list[dict], folder: Path) -> dict | None:
+def _interval(ours: list[dict], theirs: list[dict], counted: bool, remembered: dict[str, dict], folder: Path) -> tuple[dict | None, tuple[int, ...]]:
+    """The interval of as many of the seeds that both sides have as it is remembered of, or the scores are there, and these seeds where they are not all. `counted`: ours has no seed."""
+    by_seed = {row["seed"]: row for row in ours}
+    seeds = [row["seed"] for row in theirs if counted or row["seed"] in by_seed]
+    for count in range(len(seeds), 0, -1):
+        for chosen in itertools.combinations(seeds, count):
+            paired = [row for row in theirs if row["seed"] in chosen]
+            side = ours if counted else [by_seed[seed] for seed in chosen]
+            of = [[*key_of(row), row["commit"]] for row in side + paired]
+            found = remembered.get(json.dumps(of)) or _measured(of, side, paired, folder)
+            if found:
+                return found, chosen if count < len(seeds) else ()
+    return None, ()
+
+
+def _measured(of: list[list], ours: list[dict], theirs: list[dict], folder: Path) -> dict | None:
     """None where scores are missing."""
     if not all(scores_path(folder, row).exists() for row in ours + theirs):
         return None
@@ -106,7 +120,7 @@ def tables_of(groups: list[Group], plots: list[str], runs: str) -> str:
         "# Quality: tables",
         "",
         f"Written by `./rec bench quality` from [{runs}]({runs}); [quality.md](quality.md) says what each figure is. Mean ± standard deviation over seeds; in square brackets the middle 95 % of a",
-        f"paired bootstrap over users ({_DRAWS:,} draws) of the difference from `{BASELINE}` with the same seeds.",
+        f"paired bootstrap over users ({_DRAWS:,} draws) of the difference from `{BASELINE}` with the same seeds; it needs the scores of all rows, and names the seeds where only some of them were at hand.",
     ]
     for protocol, what in _PROTOCOLS.items():
         of_protocol = [group for group in groups if group.protocol == protocol]
@@ -143,7 +157,7 @@ def _figures(groups: list[Group]) -> list[str]:
     ]
     for group in groups:
         cells = [group.name, str(len(group.test)), _mean(group.valid, "auc"), *(_mean(group.test, name) for name in ("auc", "gauc", "p_at_2", "logloss", "ece"))]
-        cells += [_difference(group.interval, name) for name in ("auc", "gauc")]
+        cells += [_difference(group, name) for name in ("auc", "gauc")]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -225,11 +239,14 @@ def _mean(rows: list[dict], name: str) -> str:
     return f"{mean} ± {np.std(values, ddof=1):.4f}" if len(values) > 1 else mean
 
 
-def _difference(interval: dict | None, name: str) -> str:
-    if interval is None:
+def _difference(group: Group, name: str) -> str:
+    if group.interval is None:
         return ""
-    one = interval[name]
-    return f"{one['difference']:+.4f} [{one['low']:+.4f}, {one['high']:+.4f}]"
+    one = group.interval[name]
+    text = f"{one['difference']:+.4f} [{one['low']:+.4f}, {one['high']:+.4f}]"
+    if not group.interval_seeds:
+        return text
+    return f"{text}, of seed{'s' if len(group.interval_seeds) > 1 else ''} {', '.join(map(str, group.interval_seeds))}"
 
 
 # Plots

@@ -40,7 +40,7 @@ Trains a model on a data set in the neutral form (docs: training/README.md) and 
 or goes on from a bundle with the events that came since.
 Recipes: id (DIN and DCNv2 over IDs, features and history), ppm (plus pre-trained content),
   srp4ctr (plus a pre-trained sequence), mim (plus content tuned on behaviour),
-  ctrl (id, aligned with text before).
+  ctrl (id, aligned with text before), unified (several of these as towers of one model, above mim's content).
 `rec train RECIPE --help` lists the options of a recipe.
 TEXT
     return

@@ -8,9 +8,6 @@ namespace RecBackend.Bench.Load;
 /// <summary>Tables, plot and JSON of a run.</summary>
 internal sealed class LoadReport(LoadOptions options, double? saturation, IReadOnlyList<LoadPoint> points, LoadPoint? storm, BareLimit before, BareLimit after)
 {
-    // Of the order of a ranking: what is later than this shows in the percentiles.
-    private const double LateMicroseconds = 1_000;
-
     private static readonly (string Name, string Colour, Func<Percentiles, double> Value)[] Curves =
     [
         ("p50", "#1b7837", x => x.P50),
@@ -69,22 +66,7 @@ internal sealed class LoadReport(LoadOptions options, double? saturation, IReadO
         output.WriteLine($"bare ONNX Runtime call, before: {before}");
         output.WriteLine($"bare ONNX Runtime call, after: {after}");
         PrintStorm(output);
-        PrintGenerator(output);
-    }
-
-    private void PrintGenerator(TextWriter output)
-    {
-        if (points.Any(x => !x.Generator.GoesFirst))
-        {
-            output.WriteLine("this user may not let the generator go before other threads (CAP_SYS_NICE): its arrivals and answers waited for a processor like the server's");
-        }
-
-        foreach (var point in points.Where(x => x.Callers.IssuedLate?.P99 > LateMicroseconds))
-        {
-            output.WriteLine(string.Create(
-                CultureInfo.InvariantCulture,
-                $"at {point.Callers.Offered:F0}/s the generator came late to its own arrivals (p99 {Milliseconds(point.Callers.IssuedLate!.P99)} ms): the machine was busy or too small for both, and the latencies are no figures of the server"));
-        }
+        GeneratorNotes.Print(output, points);
     }
 
     private void PrintStorm(TextWriter output)

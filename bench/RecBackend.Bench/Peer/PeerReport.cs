@@ -47,6 +47,7 @@ internal sealed record PeerReport(IReadOnlyList<(double Peer, double Server)> Ro
 
         output.WriteLine();
         output.WriteLine(string.Create(CultureInfo.InvariantCulture, $"scores agree within {LargestDifference:E1}"));
+        GeneratorNotes.Print(output, Rows.Select(x => x.Point));
     }
 
     /// <summary>One JSON object.</summary>

@@ -121,6 +121,33 @@ public class LoadGeneratorTests
         Assert.Equal(3_000, figures.Model!.Max, 1e-3);
     }
 
+    [Fact]
+    public async Task Arrival_wakes_one_sender_and_not_all_who_are_idle()
+    {
+        const int senders = 64;
+        var clock = new StepClock();
+        using var server = new HeldServer(clock);
+        server.Open(0);
+        var callbacks = new CountingContext();
+        var before = SynchronizationContext.Current;
+        SynchronizationContext.SetSynchronizationContext(callbacks);
+        Task<LoadLog> run;
+        try
+        {
+            // From here on, whatever the generator's tasks wait for wakes them through the context.
+            run = new LoadGenerator(clock, server, senders, Patience).RunAsync(Schedule, issued: null, CancellationToken.None);
+        }
+        finally
+        {
+            SynchronizationContext.SetSynchronizationContext(before);
+        }
+
+        await run.WaitAsync(Limit);
+
+        // One for each arrival, one for each sender at the end, and a few of the run itself. Were all woken by each arrival, it would be near 6,400.
+        Assert.InRange(callbacks.Count, Schedule.Length, Schedule.Length + (2 * senders));
+    }
+
     private static Action<int> Signal(TaskCompletionSource allIssued, int? arrivals = null) => arrival =>
     {
         if (arrival == (arrivals ?? Schedule.Length) - 1)
@@ -129,6 +156,25 @@ public class LoadGeneratorTests
             _ = Task.Run(allIssued.SetResult);
         }
     };
+
+    /// <summary>Runs what is posted on the thread pool, and counts it.</summary>
+    private sealed class CountingContext : SynchronizationContext
+    {
+        private int _count;
+
+        public int Count => Volatile.Read(ref _count);
+
+        public override void Post(SendOrPostCallback d, object? state)
+        {
+            Interlocked.Increment(ref _count);
+            ThreadPool.QueueUserWorkItem(
+                _ =>
+                {
+                    SetSynchronizationContext(this);
+                    d(state);
+                });
+        }
+    }
 
     /// <summary>A clock that stands still between sleeps and answers.</summary>
     private sealed class StepClock : ArrivalClock

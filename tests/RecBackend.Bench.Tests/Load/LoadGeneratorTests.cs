@@ -125,10 +125,12 @@ public class LoadGeneratorTests
     public async Task Arrival_wakes_one_sender_and_not_all_who_are_idle()
     {
         const int senders = 64;
-        var clock = new StepClock();
+        var callbacks = new CountingContext();
+
+        // Each arrival comes when all whom the one before has woken are idle again.
+        var clock = new StepClock { BeforeSleep = () => SpinWait.SpinUntil(() => callbacks.Pending == 0, Limit) };
         using var server = new HeldServer(clock);
         server.Open(0);
-        var callbacks = new CountingContext();
         var before = SynchronizationContext.Current;
         SynchronizationContext.SetSynchronizationContext(callbacks);
         Task<LoadLog> run;
@@ -161,17 +163,22 @@ public class LoadGeneratorTests
     private sealed class CountingContext : SynchronizationContext
     {
         private int _count;
+        private int _pending;
 
         public int Count => Volatile.Read(ref _count);
+
+        public int Pending => Volatile.Read(ref _pending);
 
         public override void Post(SendOrPostCallback d, object? state)
         {
             Interlocked.Increment(ref _count);
+            Interlocked.Increment(ref _pending);
             ThreadPool.QueueUserWorkItem(
                 _ =>
                 {
                     SetSynchronizationContext(this);
                     d(state);
+                    Interlocked.Decrement(ref _pending);
                 });
         }
     }
@@ -183,12 +190,15 @@ public class LoadGeneratorTests
 
         public long Oversleeps { get; init; }
 
+        public Action? BeforeSleep { get; init; }
+
         public override long Now => Interlocked.Read(ref _now);
 
         public void Pass(long ticks) => Interlocked.Add(ref _now, ticks);
 
         public override void SleepUntil(long moment)
         {
+            BeforeSleep?.Invoke();
             if (moment > Now)
             {
                 Interlocked.Exchange(ref _now, moment + Oversleeps);

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from test_recipes import ENOUGH, MIM, QUICK, only, tasteful, told_apart
+from torch.nn import functional
 
 from recbackend.recipes import mim
 from recbackend.replay import Replay
@@ -87,6 +88,26 @@ def test_what_the_same_user_liked_is_no_negative(features):
     assert float(model.loss(alone)) == pytest.approx(0, abs=1e-5)
     others = torch.stack([likes.queries()[user == one][0] for one in user.unique()[:8]])
     assert float(model.loss(others)) > 0.1
+
+
+def test_what_the_same_user_liked_is_no_negative_though_it_is_the_target_of_another(features):
+    """User 0 likes 0, 1, 2, 3; user 1 likes 4, 3: to find 1 with 0, item 3 is no negative, but to find 3 with 4, item 1 is one."""
+    encoder = mim.tune_on_behaviour(features, MIM, *mim.pretrain(features, MIM, 1)[:2], 1)[0]
+    likes = mim.Likes(torch.tensor([0, 1, 2, 3, 4, 3]), torch.tensor([0, 0, 0, 0, 1, 1]), torch.tensor([4, 4, 4, 4, 6, 6]))
+    model = mim.Csft(encoder, Examples.of(features).item_inputs(encoder.reads), likes, dataclasses.replace(MIM, token_dropout=0.0, content_dropout=0.0, soon=1))
+    assert model.liked(torch.tensor([0, 1]), torch.tensor([1, 3, 0])).tolist() == [[True, True, True], [False, True, False]]
+    inputs = Examples.of(features).item_inputs(encoder.reads)
+    with torch.no_grad():
+        fused, text, picture = encoder.parts({name: value[:5] for name, value in inputs.items()})
+        wanted = 0.0
+        for content in (fused, text, picture):
+            if float(content[3].norm()) == 0 or float(content[1].norm()) == 0:
+                pytest.fail("the items of this test have all content")
+            to_own, to_other = (fused[4] @ content[place] * torch.exp(-model.log_temperature) for place in (3, 1))
+            losses = torch.stack([torch.zeros(()), functional.softplus(to_other - to_own)])
+            weights = model._weight[torch.tensor([0, 4])] * model._weight[torch.tensor([1, 3])]
+            wanted += float((losses * weights).sum() / weights.sum())
+        assert float(model.loss(torch.tensor([0, 4]))) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_pairs_of_hot_items_weigh_less(features):

@@ -2,7 +2,7 @@
 
 1. Pre-training: text and picture of an item must find each other among those of other items (InfoNCE in both directions).
 2. C-SFT, fine-tuning of content on behaviour: of two items that a user liked soon after each other, the first is the query and the second must be found, by its fused representation, by its text and by its
-   picture: `L = L_q2item + L_q2txt + L_q2img`. Text and picture are joined by tensor fusion. Other items that the same user liked are no negatives, and pairs of hot items weigh less.
+   picture: `L = L_q2item + L_q2txt + L_q2img`. Text and picture are joined by tensor fusion. No item that the same user liked in the training part is a negative, and pairs of hot items weigh less.
    The fused vector, of length 1, is frozen from here on: it is the item's representation, computed once when its content changes.
 3. CiUBM, the click model: one cosine for each (candidate, behaviour) of the cached representations gives two of three interests. ID interest is target attention over IDs and side features; content interest is
    the history's representations weighted by the cosines; fusion interest is projections of ID ‖ representation, weighted by the same cosines.
@@ -189,6 +189,16 @@ class Csft(nn.Module):
         self._inputs, self._likes, self._config = inputs, likes, config
         count = torch.bincount(likes.item, minlength=1).to(torch.float32)
         self._weight = count.clamp(min=1.0).rsqrt()
+        self._pairs = torch.unique(self._pair(likes.user, likes.item))  # sorted
+
+    def liked(self, user: Tensor, item: Tensor) -> Tensor:
+        """Users [B], items [C] -> which user liked which item at any time of the training part, bool [B, C]."""
+        wanted = self._pair(user.unsqueeze(1), item)
+        return self._pairs[torch.searchsorted(self._pairs, wanted).clamp(max=len(self._pairs) - 1)] == wanted
+
+    def _pair(self, user: Tensor, item: Tensor) -> Tensor:
+        """One number for each user and item."""
+        return user * len(self._weight) + item
 
     def loss(self, queries: Tensor) -> Tensor:
         """Places of likes [B] -> the three losses, each the weighted mean over the pairs whose target has that content."""
@@ -200,15 +210,15 @@ class Csft(nn.Module):
         fused, text, picture = self.encoder.parts({name: value[items] for name, value in self._inputs.items()}, config.token_dropout, config.content_dropout)
         query, place = fused[place[: len(queries)]], place[len(queries) :]
         weight = self._weight[query_item] * self._weight[target_item]
-        same = (user.unsqueeze(1) == user) | (target_item.unsqueeze(1) == target_item) | (query_item.unsqueeze(1) == target_item)
-        same.fill_diagonal_(False)  # but for the pair itself
+        # Whoever's target it is: what the query's user liked is no negative. The query itself, and the target in another pair, are among that.
+        no_negative = self.liked(user, target_item).fill_diagonal_(False)  # but for the pair itself
         loss = torch.zeros(())
         for content in (fused, text, picture):
             if content is None:
                 continue
             vectors = content[place]
             present = vectors.detach().square().sum(1) > 0
-            similarity = (query @ vectors.t() * torch.exp(-self.log_temperature)).masked_fill(same | ~present, -1e4)
+            similarity = (query @ vectors.t() * torch.exp(-self.log_temperature)).masked_fill(no_negative | ~present, -1e4)
             each = functional.cross_entropy(similarity, torch.arange(len(queries)), reduction="none")
             used = weight * present
             loss = loss + (each * used).sum() / used.sum().clamp(min=1e-12)

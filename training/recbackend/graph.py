@@ -45,6 +45,7 @@ class Graph(nn.Module):
             table = getattr(self, self._weights[name])
             if not table[0].any():  # the padding of a table of embeddings: it has to stay zero
                 table.register_hook(_without_first_row)
+        self._changed: set[str] = set()
         self._steps = [_step(node, path.name) for node in graph.node]
         self._outputs = [one.name for one in graph.output]
 
@@ -58,13 +59,24 @@ class Graph(nn.Module):
         made = tuple(values[name] for name in self._outputs)
         return made[0] if len(made) == 1 else made
 
+    def constant(self, name: str) -> Tensor | None:
+        """A number of the graph that is not trained, by its name there; None where it has none of that name."""
+        return self._constants.get(name)
+
+    def set_constant(self, name: str, value: Tensor) -> None:
+        """Another number in the place of one that the graph has, of the same shape."""
+        self._constants[name] = value.to(self._constants[name].dtype).reshape(self._constants[name].shape)
+        self._changed.add(name)
+
     def to_bytes(self) -> bytes:
-        """The graph with the present weights."""
+        """The graph with the present weights and constants."""
         model = onnx.ModelProto()
         model.CopyFrom(self._model)
         for one in model.graph.initializer:
             if one.name in self._weights:
                 one.CopyFrom(numpy_helper.from_array(getattr(self, self._weights[one.name]).detach().numpy(), one.name))
+            elif one.name in self._changed:
+                one.CopyFrom(numpy_helper.from_array(self._constants[one.name].numpy(), one.name))
         return model.SerializeToString()
 
 

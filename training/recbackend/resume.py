@@ -24,10 +24,11 @@ from .images import ImageSpec
 from .layers import IdTable
 from .replay import encode_items
 from .tokenizer import Tokenizer
-from .train import Batch, ClickModel, Examples, Progress, Schedule, TrainedModel, begin, fit, requests
+from .train import Batch, ClickModel, Examples, Progress, Schedule, TrainedModel, begin, fit, fit_calibration, requests
 
 # The rate is that of 1e-3, 3e-3 and 1e-2 with the best validation of `id` in three slices of MovieLens-1M.
 SCHEDULE = Schedule(epochs=1, batch=256, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=0.2, checks_per_epoch=2)
+_SCALE, _BIAS = "module.calibration.scale", "module.calibration.bias"  # as the export names the numbers of `layers.Calibration`
 _PRIOR, _ITEM_DROPOUT, _USER_DROPOUT = 16.0, 0.05, 0.2  # of a bundle that does not say its own
 
 
@@ -129,6 +130,7 @@ def resume(bundle: Bundle, features: Features, rows: np.ndarray, schedule: Sched
     validation = requests(features, features.rows(1), size)
     begin(progress, f"resume {model.recipe}")
     fit(click_model, requests(features, rows, size, seed), loss, schedule, seed, (lambda: click_model.score(validation)) if len(validation) else None, progress)
+    _calibrate(click_model, progress)
     return TrainedModel(
         recipe=model.recipe,
         item_encoder=model.item_encoder,
@@ -142,6 +144,19 @@ def resume(bundle: Bundle, features: Features, rows: np.ndarray, schedule: Sched
         dims=model.dims,
         settings=settings,
     )
+
+
+def _calibrate(model: _Resumed, progress: Progress | None) -> None:
+    """Calibrates the ranker anew on the validation part, above the calibration that is in its graph. A graph that has none stays as it is."""
+    features, ranker = model.examples.features, model.ranker
+    scale, bias = (ranker.constant(name) for name in (_SCALE, _BIAS))
+    if scale is None or bias is None or not len(features.rows(1)):
+        return
+    begin(progress, "calibrate", "rows")
+    rows, logits = model.predict(requests(features, features.rows(1), 1), progress=progress)
+    more, shift = fit_calibration(logits, features.label[rows])
+    ranker.set_constant(_SCALE, more * scale)
+    ranker.set_constant(_BIAS, more * bias + shift)
 
 
 class _Resumed(ClickModel):

@@ -110,6 +110,17 @@ def test_what_the_same_user_liked_is_no_negative_though_it_is_the_target_of_anot
         assert float(model.loss(torch.tensor([0, 4]))) == pytest.approx(wanted, rel=1e-5)
 
 
+def test_control_of_random_content_learns_nothing_of_it(features):
+    config = dataclasses.replace(MIM, pretrained_content=False)
+    text, picture, first = mim.pretrain(features, config, 1)
+    encoder, second = mim.tune_on_behaviour(features, config, text, picture, 1)
+    assert (first, second) == (None, None)
+    torch.manual_seed(1)
+    assert torch.equal(text.token.weight, type(text)(features.schema.text_size, config.text).token.weight)
+    assert not torch.equal(text.token.weight, mim.pretrain(features, MIM, 1)[0].token.weight)
+    assert not any(part.requires_grad for part in encoder.parameters())
+
+
 def test_pairs_of_hot_items_weigh_less(features):
     encoder = mim.tune_on_behaviour(features, MIM, *mim.pretrain(features, MIM, 1)[:2], 1)[0]
     likes = mim.Likes(torch.tensor([0, 1] * 50 + [2, 3]), torch.arange(51).repeat_interleave(2), torch.arange(51).repeat_interleave(2) * 2 + 2)

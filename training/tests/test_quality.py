@@ -18,6 +18,7 @@ from recbackend.quality import __main__ as command
 from recbackend.quality import bootstrap, controls, protocols, report, runs, slices, warmup
 from recbackend.quality.runs import Arm, Bench, Limits, Record, Run
 from recbackend.recipes import id as id_recipe
+from recbackend.recipes import unified
 from recbackend.replay import Replay
 from recbackend.train import Schedule
 
@@ -368,16 +369,31 @@ def test_random_encoder_is_refused_of_a_recipe_that_has_none(source, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_content_controls_of_ppm_change_its_scores_and_not_its_labels(source, tmp_path):
+@pytest.mark.parametrize("recipe, names", [("ppm", ["shuffled", "random-encoder"]), ("mim", ["shuffled", "random-encoder"]), ("unified", ["shuffled", "random-encoder"]), ("ctrl", ["shuffled"])])
+def test_content_controls_change_scores_and_not_labels(source, tmp_path, recipe, names):
     bench = Bench(source, tmp_path / "runs", tmp_path / "quality.json", ONCE, commit="abc1234")
     scores = []
-    for control in (None, "shuffled", "random-encoder"):
-        rows = bench.run(Run(Arm("ppm", control), "A", 1), silent())
+    for control in (None, *names):
+        rows = bench.run(Run(Arm(recipe, control), "A", 1), silent())
         assert {row["control"] for row in rows} == {control}
         scores.append(np.load(runs.scores_path(bench.folder, rows[-1])))
     for one in scores[1:]:
         np.testing.assert_array_equal(one["label"], scores[0]["label"])
         assert not np.array_equal(one["score"], scores[0]["score"])
+
+
+def test_ctrl_is_shuffled_as_its_paper_shuffles_it_and_reads_its_own_side_features(source, tmp_path):
+    """Genres and year, which shuffled data keeps, are in its sentences too; and its click model must not get those of another item."""
+    bench = Bench(source, tmp_path / "runs", tmp_path / "quality.json", ONCE, commit="abc1234")
+    bench.run(Run(Arm("ctrl", "shuffled"), "A", 1), silent())
+    manifest = json.loads((tmp_path / "runs" / "bundles" / "A-ctrl-shuffled-1-abc1234" / "manifest.json").read_text("utf-8"))
+    assert manifest["training"]["settings"]["shuffled_text"] is True
+
+
+def test_fewer_epochs_are_of_every_stage_and_every_part():
+    shorter = runs.with_epochs(unified.Config(), 1)
+    found = [shorter.schedule, shorter.mim.pretraining, shorter.mim.sft, shorter.ppm.user_schedule, shorter.srp4ctr.pretraining, shorter.ctrl.words]
+    assert [one.epochs for one in found] == [1] * 6 and shorter.mim.sft.batch == unified.Config().mim.sft.batch
 
 
 def test_buckets_are_of_the_rows_of_training(datasets):
@@ -484,7 +500,7 @@ def test_plots_are_the_same_for_the_same_runs(bench, tmp_path):
         (["--recipes", "ppm:blind"], "no control 'blind': ppm has shuffled, random-encoder and resumed; unknown-ids comes with id"),
         (["--recipes", "ridge:shuffled"], "ridge has none"),
         (["--protocol", "D"], "no protocol 'D'; there are A, B, C"),
-        (["--recipes", "id,id:resumed"], "use it with --protocol A alone"),
+        (["--recipes", "id,id:resumed", "--protocol", "B"], "resumed is of protocol A, which --protocol leaves out"),
         (["--seeds", "1,x"], "--seeds has 'x'"),
         (["--rows", "100"], "name another file with --out"),
         (["--epochs", "0", "--out", "x.json"], "--epochs is 0; 1 or more is allowed"),

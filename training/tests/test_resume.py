@@ -15,13 +15,14 @@ from recbackend.data import DataError, TRAIN
 from recbackend.features import compute
 from recbackend.graph import Graph, UnknownOperator
 from recbackend.replay import Replay
+from recbackend.train import fit_calibration
 
 SAMPLE = REPOSITORY / "samples" / "movielens" / "bundle"
 SMALL = ["--config", "schedule.epochs=2", "--config", "history=10"]
 
 
-def write_log(folder, rows, seed=0):
-    """A log whose clicks follow the item. From row 1,200 on there are four more items, of which two are always clicked; the last fifth is validation and test."""
+def write_log(folder, rows, seed=0, content=False):
+    """A log whose clicks follow the item, which with `content` has a text and features of a picture. From row 1,200 on there are four more items, of which two are always clicked; the last fifth is validation and test."""
     random = np.random.default_rng(seed)
     appeal = np.array([-1.5, -0.5, 0.5, 1.5, -1, 1, 0, 0.8, 9, -9, -9, 9])
     events = []
@@ -30,6 +31,9 @@ def write_log(folder, rows, seed=0):
         click = int(random.logistic() < appeal[item])
         events.append(f"u{random.integers(0, 20 if row < 1200 else 25)},i{item},{1000 + row},{click}\n")
     items = [{"id": f"i{n}", "categories": [["x", "y"][n % 2]]} for n in range(12)]
+    if content:
+        for n, item in enumerate(items):
+            item |= {"title": f"Item {n}", "text": f"a story of {['love', 'war'][n % 2]} and number {n} of many", "image_features": random.normal(size=4).tolist()}
     split = {"valid_from": 1000 + rows * 8 // 10, "test_from": 1000 + rows * 9 // 10}
     return write_folder(folder, items=items, events=HEADER + "".join(events[:rows]), split=split)
 
@@ -121,6 +125,53 @@ def test_items_that_are_new_in_the_new_rows_are_learned(trained, resumed):
     assert abs(gaps[0]) < 0.2 < 0.5 < gaps[1]
     assert {"i8", "i9", "i10", "i11"} & set(resume.read(trained[0]).model.item_ids) == set()
     assert set(resume.read(resumed).model.item_ids) == {f"i{n}" for n in range(12)}
+
+
+def test_a_resumed_bundle_is_calibrated_on_the_validation_part(trained, resumed):
+    """Platt scaling of its scores would change nothing; that of the bundle before, whose clicks have become others, would."""
+    dataset = data.read(trained[1])
+    found = []
+    for folder in (trained[0], resumed):
+        bundle = resume.read(folder)
+        features = compute(dataset, bundle.schema)
+        rows = features.rows(1)
+        scores = Replay(bundle.model, features).scores(rows)
+        found.append(fit_calibration(np.log(scores / (1 - scores)), features.label[rows]))
+    assert found[1] == pytest.approx((1, 0), abs=0.02)
+    assert found[0] != pytest.approx((1, 0), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "recipe, settings",
+    [
+        ("ppm", ["text_schedule.epochs=1", "image_schedule.epochs=1", "user_schedule.epochs=1"]),
+        ("srp4ctr", ["pretraining.epochs=1"]),
+        ("mim", ["pretraining.epochs=1", "sft.epochs=1"]),
+        ("ctrl", ["words.epochs=1", "alignment.epochs=1"]),
+        ("unified", ["mim.pretraining.epochs=1", "mim.sft.epochs=1", "ppm.user_schedule.epochs=1"]),
+    ],
+)
+def test_any_recipes_bundle_goes_on_and_learns_the_new_items(recipe, settings, tmp_path):
+    small = [*SMALL, *(word for setting in settings for word in ("--config", setting))]
+    old, new = write_log(tmp_path / "old", 1200, content=True), write_log(tmp_path / "new", 3000, content=True)
+    assert main(["train", recipe, "--data", str(old), "--out", str(tmp_path / "bundle"), "--no-time-context", "--no-statistics", *small]) == 0
+    assert main(["train", "--resume", str(tmp_path / "bundle"), "--data", str(new), "--out", str(tmp_path / "more")]) == 0
+    before, after = resume.read(tmp_path / "bundle"), resume.read(tmp_path / "more")
+    assert after.manifest["recipe"] == recipe
+    for name in ("user_encoder", "ranker"):
+        assert (tmp_path / "bundle" / f"{name}.onnx").read_bytes() != (tmp_path / "more" / f"{name}.onnx").read_bytes()
+    rows = {name: row for row, name in enumerate(after.model.item_ids, start=1)}
+    table = after.model.item_table
+    assert all(np.abs(table[rows[name]] - before.model.item_table[0]).max() > 1e-3 for name in ("i8", "i9", "i10", "i11"))
+    features = compute(data.read(new), after.schema)
+    test = features.rows(2)
+    gaps = []
+    for model in (before.model, after.model):
+        scores = Replay(model, features).scores(test)
+        assert np.isfinite(scores).all() and ((scores > 0) & (scores < 1)).all()
+        liked, disliked = (scores[np.isin(features.item[test], places)].mean() for places in ((8, 11), (9, 10)))
+        gaps.append(liked - disliked)
+    assert gaps[1] > gaps[0] + 0.2
 
 
 def test_only_new_rows_are_trained_on(trained):

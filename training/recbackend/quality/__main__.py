@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).parents[3]
 _OUT = _ROOT / "docs" / "quality.json"
-_CONTROLS = ("ppm:shuffled", "ppm:random-encoder", "popularity", "ridge")
+_CONTROLS = (
+    *("unified:shuffled", "unified:random-encoder", "ppm:shuffled", "ppm:random-encoder", "mim:shuffled", "mim:random-encoder", "ctrl:shuffled"),
+    *("id:resumed", "popularity", "ridge"),
+)
 _EPILOG = """examples:
   rec bench quality --data ml-1m --protocol A --recipes id,ppm --seeds 1,2,3
   rec bench quality --data ml-1m --recipes ppm:shuffled,popularity --keep
@@ -63,6 +66,8 @@ def run(options: argparse.Namespace) -> None:
     if importlib.util.find_spec("matplotlib") is None:
         raise UsageError("the plots need matplotlib: apt-get install python3-matplotlib, or pip install matplotlib")
     # Here, because --help should not wait for PyTorch.
+    import torch
+
     from . import report
     from .runs import COUNTED, RESUMED, Arm, Bench, Limits, Record, Run
 
@@ -85,9 +90,13 @@ def run(options: argparse.Namespace) -> None:
                 raise UsageError(f"no protocol {name!r}; there are {', '.join(PROTOCOLS)}")
         # Seed by seed, so that a command that is stopped leaves all arms with as many seeds.
         runs = [Run(arm, name, seed) for name, seed, arm in itertools.product(chosen, seeds, arms) if arm.recipe not in COUNTED]
-        if any(arm.control == RESUMED for arm in arms) and chosen != ["A"]:
-            raise UsageError(f"{RESUMED} is of a split by time: use it with --protocol A alone")
+        # Slices of time are of the split by time.
+        runs = [one for one in runs if one.arm.control != RESUMED or one.protocol == "A"]
+        if any(arm.control == RESUMED for arm in arms) and "A" not in chosen:
+            raise UsageError(f"{RESUMED} is of protocol A, which --protocol leaves out")
         runs = [Run(arm, name, 0) for name, arm in itertools.product(chosen, arms) if arm.recipe in COUNTED] + runs
+        # The same figures on any number of processors, and times that can be compared. Several commands may share a file.
+        torch.set_num_threads(1)
         _run_all(Bench(options.data, options.runs, out, limits), runs, options.keep)
     for path in report.write(Record(out), options.runs):
         print(path)

@@ -48,21 +48,21 @@ def ridge(features: Features) -> np.ndarray:
     The regression is of the items with training rows, each weighing as much as its rows say beside the prior. Its strength is that of the least leave-one-out error on them, so that
     nothing of a new item is used.
     """
-    inputs = item_inputs(features)
     trained = features.split == TRAIN
-    rows = np.bincount(features.item[trained], minlength=len(inputs)).astype(np.float64)
-    clicks = np.bincount(features.item[trained], features.label[trained], minlength=len(inputs))
+    count = len(features.item_ids)
+    rows = np.bincount(features.item[trained], minlength=count).astype(np.float64)
+    clicks = np.bincount(features.item[trained], features.label[trained], minlength=count)
     strength = 20.0
     rate = (clicks + strength * features.schema.prior) / (rows + strength)
     known = np.flatnonzero(rows > 0)
+    inputs = item_inputs(features, known)
     predicted = kernel_ridge(inputs @ inputs[known].T, known, np.log(rate[known] / (1 - rate[known])), rows[known] / (rows[known] + strength))
     return _calibrated(predicted[features.item] + baseline.user_log_odds(features), features)
 
 
-def item_inputs(features: Features) -> np.ndarray:
-    """float64 [I, F]: which categories and values of attributes an item has, and its tokens by TF-IDF, each of the three of length 1."""
+def item_inputs(features: Features, known: np.ndarray) -> np.ndarray:
+    """float64 [I, F]: which categories and values of attributes an item has, and its tokens by TF-IDF, each of the three of length 1. How rare a token is, is counted over the items `known` [K]."""
     items, schema = features.items, features.schema
-    count = len(features.item_ids)
     blocks = []
     if items.categories is not None:
         blocks.append(_counted(items.categories, schema.categories.size))
@@ -71,7 +71,7 @@ def item_inputs(features: Features) -> np.ndarray:
     if items.text is not None:
         tokens = _counted(items.text, schema.text_size)
         tokens[:, :3] = 0  # padding and separators
-        weight = np.log((1 + count) / (1 + (tokens > 0).sum(0)))
+        weight = np.log((1 + len(known)) / (1 + (tokens[known] > 0).sum(0)))
         blocks.append(np.log1p(tokens) * weight)
     return np.concatenate([block / np.maximum(np.linalg.norm(block, axis=1, keepdims=True), 1e-12) for block in blocks], axis=1)
 

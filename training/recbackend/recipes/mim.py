@@ -44,6 +44,8 @@ class Config(ClickConfig):
     token_dropout: float = 0.3
     content_dropout: float = 0.1
     """Share of items without text, of items without picture, and of items without side features, in each step of training."""
+    pretrained_content: bool = True
+    """Off, nothing of stages 1 and 2 is learned, and content is what the encoders make of it at random: the control that tells what they are worth."""
     soon: int = 10
     """A pair is of a like and one of the next `soon` likes of the user."""
     sharpness: float = 10.0
@@ -337,10 +339,11 @@ def pretrain(features: Features, config: Config, seed: int, progress: Progress |
     text = picture = None
     if schema.text_size:
         text = TextEncoder(schema.text_size, config.text)
-        text.start_from(features.items.text[known])
+        if config.pretrained_content:
+            text.start_from(features.items.text[known])
     if given or schema.image is not None:
         picture = PictureEncoder(config.text, schema.image_features)
-    if text is None or picture is None:
+    if text is None or picture is None or not config.pretrained_content:
         return text, picture, None
     inputs = _inputs(features, ("text", "image_features" if given else "image"))
     both = (inputs["image_mask"][:, 0] > 0) & ((inputs["text"] > _SEPARATOR).sum(1) > 0) & torch.from_numpy(known)
@@ -361,7 +364,7 @@ def tune_on_behaviour(
     likes = Likes.of(features)
     queries = likes.queries()
     done = None
-    if len(queries) > 1:
+    if len(queries) > 1 and config.pretrained_content:
         model = Csft(encoder, _inputs(features, encoder.reads), likes, config)
         done = fit(model, queries, model.loss, config.sft, seed, progress=progress)
     return encoder.requires_grad_(False).eval(), done

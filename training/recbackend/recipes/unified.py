@@ -41,6 +41,8 @@ class Config(ClickConfig):
     Of the recipes' other settings, their widths and schedules of pre-training are used."""
 
     towers: tuple[str, ...] = ("ids", "content", "interests")
+    pretrained_content: bool = True
+    """Off, nothing is learned of content before clicks are, and no ID vectors are predicted from words: the control of `mim`, for all towers."""
     tuned: bool = True
     """MIM's tuning of content on behaviour. Without it, content is contrasted text and picture, fused at random."""
     plugged: bool = True
@@ -55,7 +57,7 @@ class Config(ClickConfig):
     unknown_weight: float = 0.8
     """Of the ID tower, with predictions, in the score of an unknown item; the other towers share the rest. Chosen on held-out training items of protocol B (docs/quality.md)."""
     content_dropout: float = 0.1
-    """Share of items without text, of items without picture, and of items without side features, in each step of training."""
+    """Share of items without text, of items without picture, and of items without side features, in each step of the content tower's training; elsewhere it is `mim.content_dropout`."""
     text_length: int = 512
     text_vocabulary: int = 12000
     ids: id.Config = id.Config()
@@ -238,7 +240,7 @@ def unknown_of(names: tuple[str, ...], towers: list[ClickModel], of_ids: float) 
 
 def content_of(features: Features, config: Config, seed: int, progress: Progress | None = None) -> mim.ContentEncoder:
     """MIM's first two stages."""
-    own = _with_common(config, config.mim)
+    own = replace(_with_common(config, config.mim), pretrained_content=config.pretrained_content)
     if not config.tuned:
         own = replace(own, sft=replace(own.sft, epochs=0))
     begin(progress, "unified: text and pictures")
@@ -322,7 +324,7 @@ def train(features: Features, config: Config, seed: int, progress: Progress | No
         tower = build(name, variants, content, features, config, seed, progress)
         begin(progress, f"unified: clicks of {name}")
         learn_clicks(tower, features, of_tower(name, config), seed, progress)
-        if name == "ids" and config.predicted and schema.text_size:
+        if name == "ids" and config.predicted and config.pretrained_content and schema.text_size:
             prior = id_prior.add_to(tower, Examples.of(features), config.prior, seed, progress)
         towers.append(tower)
     model = joined(towers, variants[:, 0], features, None if prior is None else unknown_of(config.towers, towers, config.unknown_weight))

@@ -9,10 +9,12 @@ import torch
 from neutral import random_dataset
 from test_features import changed_future
 from recbackend import metrics
+from recbackend.data import TEST, TRAIN, VALID
 from recbackend.encoders import TextEncoder
 from recbackend.features import FeatureOptions, build, compute
 from recbackend.layers import Dropout, HistoryProjection, IdTable, Pace, RankingShape, SequenceEncoder, Standardize, TargetAttention
 from recbackend.__main__ import recipe_module, recipe_names
+from recbackend.quality.runs import with_epochs
 from recbackend.recipes import id as id_recipe
 from recbackend.recipes import ctrl, mim, ppm, srp4ctr, unified
 from recbackend.replay import Replay
@@ -173,6 +175,33 @@ def test_score_of_a_row_knows_nothing_of_its_future(trained, features):
     # What the test can see: the past, and how long ago it was.
     past = compute(dataclasses.replace(dataset, timestamp=dataset.timestamp * 2, label=1 - dataset.label), features.schema)
     assert not np.allclose(Replay(trained, past).scores(rows), before, atol=1e-3)
+
+
+@pytest.mark.parametrize("by", ["time", "items"])
+@pytest.mark.parametrize("recipe, config", RECIPES.values(), ids=RECIPES)
+def test_training_knows_nothing_of_the_test_part(recipe, config, by):
+    """Vocabularies, every stage, the epoch that is kept and the calibration: another test part gives the same model, bit by bit."""
+    dataset = tasteful_dataset(3, picture=True)
+    random = np.random.default_rng(2)
+    if by == "time":
+        other = changed_future(dataset, int(np.flatnonzero(dataset.split == TEST)[0]), random)
+    else:
+        new = frozenset(item.id for item in dataset.items[::6])
+        split = np.where(dataset.item % 6 == 0, TEST, np.where(np.arange(dataset.rows) < dataset.rows * 4 // 5, TRAIN, VALID)).astype(np.uint8)
+        dataset = dataclasses.replace(dataset, split=split, held_out_items=new)
+        tested = np.flatnonzero(split == TEST)
+        user, label = dataset.user.copy(), dataset.label.copy()
+        user[tested], label[tested] = random.integers(0, len(dataset.user_ids), len(tested)), 1 - label[tested]
+        other = dataclasses.replace(dataset, user=user, label=label)
+    config = with_epochs(config, 2)
+    options = FeatureOptions(history=10, text_length=16, text_vocabulary=300)
+    one, two = (recipe.train(build(data, options), config, 1) for data in (dataset, other))
+    assert one.item_ids == two.item_ids and one.user_ids == two.user_ids
+    np.testing.assert_array_equal(one.item_table, two.item_table)
+    np.testing.assert_array_equal(one.user_table, two.user_table)
+    for part in ("item_encoder", "user_encoder", "ranker"):
+        before, after = (getattr(model, part).state_dict() for model in (one, two))
+        assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before), part
 
 
 def test_score_does_not_depend_on_other_candidates(trained, features):

@@ -156,6 +156,11 @@ def test_large_catalogue_is_sampled_with_the_targets_in_it(features):
     stage = srp4ctr.untrained(features, SRP4CTR, 1)
     examples = Examples.of(features)
     model = srp4ctr.MaskedPrediction(stage.encoder, stage.item_encoder, stage.item_table, examples, examples.item_inputs(srp4ctr.READS), 0.2, most_ids=5)
-    said, target = torch.randn(6, 8), torch.tensor([1, 7, 7, 12, 20, 3])
-    loss = model._id_loss(said, target, stage.item_encoder(**examples.item_inputs(srp4ctr.READS)))
-    assert torch.isfinite(loss) and 0 < float(loss) < np.log(len(features.known_item_ids) + 1) + 5
+    said, target = torch.zeros(6, 8), torch.tensor([1, 7, 7, 12, 20, 3])  # nothing is said: all that are chosen are as likely
+    model._id_loss(said, target, stage.item_encoder(**examples.item_inputs(srp4ctr.READS))).backward()
+    slope = model.popularity.grad
+    targets = torch.zeros(len(slope), dtype=torch.bool)
+    targets[target] = True
+    # Each target is raised, the others of the sample lowered, and who is not in it left alone.
+    assert (slope[targets] < 0).all() and (slope[~targets] >= 0).all()
+    assert 5 <= (slope != 0).sum() <= 5 + targets.sum() < len(slope) - 1

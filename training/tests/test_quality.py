@@ -4,11 +4,13 @@ import dataclasses
 import json
 import multiprocessing
 import shlex
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from neutral import write_movielens_1m
+from PIL import Image
 
 from recbackend import metrics
 from recbackend.__main__ import UsageError
@@ -390,6 +392,20 @@ def test_ctrl_is_shuffled_as_its_paper_shuffles_it_and_reads_its_own_side_featur
     assert manifest["training"]["settings"]["shuffled_text"] is True
 
 
+def test_pictures_are_read_from_their_pixels(source, tmp_path):
+    posters = tmp_path / "ml-1m" / "posters"
+    shutil.copytree(source, posters.parent)
+    posters.mkdir()
+    random = np.random.default_rng(0)
+    for name in (source / "poster_ids.txt").read_text("utf-8").split():
+        Image.fromarray(random.integers(0, 255, (80, 60, 3), np.uint8)).save(posters / f"{name}.jpg")
+    bench = Bench(posters.parent, tmp_path / "runs", tmp_path / "quality.json", ONCE, commit="abc1234")
+    rows = bench.run(Run(Arm.parse("mim:pixels"), "A", 1), silent())
+    assert {row["control"] for row in rows} == {"pixels"} and all(0 < row["auc"] < 1 for row in rows)
+    inputs = json.loads((tmp_path / "runs" / "bundles" / "A-mim-pixels-1-abc1234" / "manifest.json").read_text("utf-8"))["item_inputs"]
+    assert inputs["image"] is not None and inputs["image_features"] is None
+
+
 def test_fewer_epochs_are_of_every_stage_and_every_part():
     shorter = runs.with_epochs(unified.Config(), 1)
     found = [shorter.schedule, shorter.mim.pretraining, shorter.mim.sft, shorter.ppm.user_schedule, shorter.srp4ctr.pretraining, shorter.ctrl.words]
@@ -497,7 +513,7 @@ def test_plots_are_the_same_for_the_same_runs(bench, tmp_path):
     "arguments, reason",
     [
         (["--recipes", "magic"], "no recipe 'magic'"),
-        (["--recipes", "ppm:blind"], "no control 'blind': ppm has shuffled, random-encoder and resumed; unknown-ids comes with id"),
+        (["--recipes", "ppm:blind"], "no control 'blind': ppm has shuffled, random-encoder, pixels and resumed; unknown-ids comes with id"),
         (["--recipes", "ridge:shuffled"], "ridge has none"),
         (["--protocol", "D"], "no protocol 'D'; there are A, B, C"),
         (["--recipes", "id,id:resumed", "--protocol", "B"], "resumed is of protocol A, which --protocol leaves out"),

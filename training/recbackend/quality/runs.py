@@ -36,7 +36,7 @@ from .protocols import COLD, PHASES
 from .slices import RESUMED
 
 BASELINE = "id"
-SHUFFLED, RANDOM_ENCODER, UNKNOWN_IDS = "shuffled", "random-encoder", "unknown-ids"
+SHUFFLED, RANDOM_ENCODER, PIXELS, UNKNOWN_IDS = "shuffled", "random-encoder", "pixels", "unknown-ids"
 POPULARITY, RIDGE = "popularity", "ridge"
 COUNTED = (POPULARITY, RIDGE)
 """Predictions without a network: nothing in them is random, so that they have seed 0 alone."""
@@ -60,8 +60,8 @@ class Arm:
         known = [*command_line.recipe_names(), *COUNTED]
         if recipe not in known:
             raise command_line.UsageError(f"no recipe {recipe!r}; there are {', '.join(known)}")
-        if control and (recipe in COUNTED or control not in (SHUFFLED, RANDOM_ENCODER, RESUMED)):
-            allowed = "has none" if recipe in COUNTED else f"has {SHUFFLED}, {RANDOM_ENCODER} and {RESUMED}; {UNKNOWN_IDS} comes with {BASELINE}"
+        if control and (recipe in COUNTED or control not in (SHUFFLED, RANDOM_ENCODER, PIXELS, RESUMED)):
+            allowed = "has none" if recipe in COUNTED else f"has {SHUFFLED}, {RANDOM_ENCODER}, {PIXELS} and {RESUMED}; {UNKNOWN_IDS} comes with {BASELINE}"
             raise command_line.UsageError(f"no control {control!r}: {recipe} {allowed}")
         return cls(recipe, control or None)
 
@@ -157,7 +157,7 @@ class Bench:
         self.source, self.folder, self.limits = source, folder, limits
         self.record = Record(out)
         self.commit = commit_of_training() if commit is None else commit
-        self._prepared: tuple[str, Dataset] | None = None
+        self._prepared: tuple[str, Dataset] | None = None  # the last one, by its folder's name
 
     def check(self, run: Run) -> None:
         """Loads what a run needs of the code, which from here on may change: UsageError for a control that the recipe does not have."""
@@ -166,7 +166,7 @@ class Bench:
 
     def run(self, run: Run, progress: ProgressLine) -> list[dict]:
         """Trains (or counts), measures, keeps scores and bundle, adds the figures to the file, and returns them."""
-        dataset = self._dataset(run.protocol)
+        dataset = self._dataset(run)
         if run.arm.control == RESUMED:
             cost, parts = {}, self._sliced(run, dataset, progress)
         elif run.arm.recipe in COUNTED:
@@ -186,13 +186,15 @@ class Bench:
         self.record.put(rows)
         return rows
 
-    def _dataset(self, protocol: str) -> Dataset:
-        if self._prepared is None or self._prepared[0] != protocol:
-            folder = self.folder / "data" / protocol
+    def _dataset(self, run: Run) -> Dataset:
+        pixels = run.arm.control == PIXELS
+        name = f"{run.protocol}-{PIXELS}" if pixels else run.protocol
+        if self._prepared is None or self._prepared[0] != name:
+            folder = self.folder / "data" / name
             folder.mkdir(parents=True, exist_ok=True)
             with _locked(folder):
-                dataset = protocols.prepare(self.source, folder, protocol)
-            self._prepared = protocol, protocols.thinned(dataset, self.limits.rows) if self.limits.rows else dataset
+                dataset = protocols.prepare(self.source, folder, run.protocol, pixels)
+            self._prepared = name, protocols.thinned(dataset, self.limits.rows) if self.limits.rows else dataset
         return self._prepared[1]
 
     def _trained(self, run: Run, dataset: Dataset, progress: ProgressLine) -> tuple[dict, list[Scored]]:

@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("out", type=Path, metavar="OUT")
         one.set_defaults(run=_convert)
     large.add_argument("--protocol", choices=["A", "B", "C"], default="A", help="split by time, new items, or warm-up of new items (default A)")
+    large.add_argument("--text", choices=["abstract", "plot"], default="abstract", help="an item's text: its article's abstract, or else the plot; or the plot alone (default abstract)")
     large.add_argument("--image-features", choices=["pca128", "none"], default="none", help="given features of the posters (default none)")
     large.add_argument("--no-posters", action="store_true", help="leave the pictures out")
 
@@ -309,7 +310,7 @@ def _convert(options: argparse.Namespace) -> None:
     if options.set == "movielens-small":
         convert.movielens_small(options.source, options.out)
     else:
-        convert.movielens_1m(options.source, options.out, options.protocol, options.image_features, not options.no_posters)
+        convert.movielens_1m(options.source, options.out, options.protocol, options.image_features, not options.no_posters, options.text)
     _describe(data.read(options.out))
 
 

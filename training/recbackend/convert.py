@@ -64,12 +64,12 @@ def movielens_small(source: Path, out: Path) -> None:
     (out / "ATTRIBUTION.md").write_text(_attribution(sum("text" in item for item in items)), "utf-8")
 
 
-def movielens_1m(source: Path, out: Path, protocol: str = "A", image_features: str = "none", posters: bool = True) -> None:
+def movielens_1m(source: Path, out: Path, protocol: str = "A", image_features: str = "none", posters: bool = True, text: str = "abstract") -> None:
     """MovieLens-1M with content and posters to the neutral form, with the split of one protocol.
 
     A: by time. B: a fifth of the rated items is new (`RandomState(7)`). C: items of 60 to 200 rows are new, their first 60 rows are the warm-up and are not scored; rows of items with fewer
     are left out, as in the warm-up literature. Of the whole copy, each must have the size that figures are reported of.
-    An item's text is the abstract of its article, or else its plot; its tags are who made it, where, in which languages and for which age.
+    An item's text is the abstract of its article, or else its plot; `text` "plot": the plot alone, which unlike abstracts does not say how a film was received. Its tags are who made it, where, in which languages and for which age.
     `posters`: give the picture files by path. `image_features`: `pca128` adds the 128 given features of each poster.
     """
     with gzip.open(source / "ratings.csv.gz", "rt", encoding="utf-8") as lines:
@@ -95,7 +95,7 @@ def movielens_1m(source: Path, out: Path, protocol: str = "A", image_features: s
         _put(
             item,
             tags=_credits(movie),
-            text=movie.get("abstract_dbpedia") or movie.get("plot_full") or movie.get("plot_short"),
+            text=(movie.get("abstract_dbpedia") if text == "abstract" else None) or movie.get("plot_full") or movie.get("plot_short"),
             categories=movie.get("genres"),
             attributes={"year": str(movie["year"])} if movie.get("year") else None,
             image=os.path.relpath(poster, out) if posters and poster.exists() else None,

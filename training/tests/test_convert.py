@@ -131,6 +131,9 @@ def test_text_is_the_abstract_or_else_the_plot_and_tags_are_the_credits(large, t
     items = data.read(tmp_path / "out").items
     assert items[0].text == "An abstract." and items[1].text == "The whole plot." and items[2].text == movies[2]["plot_short"]
     assert items[0].tags == ("PG", "USA", "France", "Ann Lee", "Bo Ek", "Cy Oh") and items[1].tags == ()
+    convert.movielens_1m(source, tmp_path / "plots", "A", posters=False, text="plot")
+    plots = data.read(tmp_path / "plots").items
+    assert plots[0].text == "A plot." and [item.text for item in plots[1:]] == [item.text for item in items[1:]] and plots[0].tags == items[0].tags
 
 
 def test_warm_up_is_the_first_60_rows_of_each_new_item_and_rare_items_are_out(large, tmp_path):

@@ -121,6 +121,19 @@ def test_control_of_random_content_learns_nothing_of_it(features):
     assert not any(part.requires_grad for part in encoder.parameters())
 
 
+def test_tuning_on_behaviour_drops_modalities(features, tuned):
+    """Of many copies of one item, a share is without text, without picture, without side features; the vectors of text and picture that losses of their own read stay."""
+    encoder = tuned[0]
+    inputs = {name: value[1:2].repeat(3000, *[1] * (value.dim() - 1)) for name, value in Examples.of(features).item_inputs(encoder.reads).items()}
+    with torch.no_grad():
+        whole, text, picture = encoder.parts(inputs)
+        fused, text_then, picture_then = encoder.parts(inputs, content_dropout=0.2)
+        without_text = encoder(**{name: value * (name != "text") for name, value in inputs.items()})
+    assert torch.equal(text, text_then) and torch.equal(picture, picture_then)
+    assert float((fused == whole).all(1).float().mean()) == pytest.approx(0.8**3, abs=0.04)
+    assert float(((fused - without_text).abs().amax(1) < 1e-6).float().mean()) == pytest.approx(0.2 * 0.8**2, abs=0.03)
+
+
 def test_pairs_of_hot_items_weigh_less(features):
     encoder = mim.tune_on_behaviour(features, MIM, *mim.pretrain(features, MIM, 1)[:2], 1)[0]
     likes = mim.Likes(torch.tensor([0, 1] * 50 + [2, 3]), torch.arange(51).repeat_interleave(2), torch.arange(51).repeat_interleave(2) * 2 + 2)

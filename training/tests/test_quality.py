@@ -406,6 +406,18 @@ def test_pictures_are_read_from_their_pixels(source, tmp_path):
     assert inputs["image"] is not None and inputs["image_features"] is None
 
 
+def test_plots_take_the_place_of_abstracts(source, tmp_path):
+    movies = [json.loads(line) for line in (source / "content.jsonl").read_text("utf-8").splitlines()]
+    changed = tmp_path / "ml-1m"
+    shutil.copytree(source, changed)
+    (changed / "content.jsonl").write_text("".join(json.dumps(movie | {"abstract_dbpedia": "an acclaimed film"}) + "\n" for movie in movies), "utf-8")
+    bench = Bench(changed, tmp_path / "runs", tmp_path / "quality.json", ONCE, commit="abc1234")
+    rows = bench.run(Run(Arm.parse("ppm:plots"), "B", 1), silent())
+    assert {row["control"] for row in rows} == {"plots"}
+    items = (tmp_path / "runs" / "data" / "B-plots" / "items.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(item)["text"] for item in items] == [movie["plot_short"] for movie in movies]
+
+
 def test_fewer_epochs_are_of_every_stage_and_every_part():
     shorter = runs.with_epochs(unified.Config(), 1)
     found = [shorter.schedule, shorter.mim.pretraining, shorter.mim.sft, shorter.ppm.user_schedule, shorter.srp4ctr.pretraining, shorter.ctrl.words]
@@ -513,7 +525,7 @@ def test_plots_are_the_same_for_the_same_runs(bench, tmp_path):
     "arguments, reason",
     [
         (["--recipes", "magic"], "no recipe 'magic'"),
-        (["--recipes", "ppm:blind"], "no control 'blind': ppm has shuffled, random-encoder, pixels and resumed; unknown-ids comes with id"),
+        (["--recipes", "ppm:blind"], "no control 'blind': ppm has shuffled, random-encoder, pixels, plots and resumed; unknown-ids comes with id"),
         (["--recipes", "ridge:shuffled"], "ridge has none"),
         (["--protocol", "D"], "no protocol 'D'; there are A, B, C"),
         (["--recipes", "id,id:resumed", "--protocol", "B"], "resumed is of protocol A, which --protocol leaves out"),

@@ -299,6 +299,18 @@ def test_unified_model_starts_with_the_scores_of_the_user_level_model(features):
     np.testing.assert_allclose(unified.predict(rows)[1], pretrained.predict(rows)[1], atol=1e-4)
 
 
+def test_ppm_drops_modalities_in_training_and_not_in_serving(features):
+    top = ppm.ItemTop(features, dataclasses.replace(PPM, content_dropout=0.2), [8, 8])
+    content = torch.randn(1, 16).repeat(3000, 1)
+    side = [torch.from_numpy(value[:1]).repeat(3000, 1) for value in (features.items.categories, features.items.attributes)]
+    with torch.no_grad():
+        whole, without_text = (top.eval()(one, *side) for one in (content, content * (torch.arange(16) >= 8)))
+        seen = top.train()(content, *side)
+    assert float((seen - whole).abs().amax(1).lt(1e-5).float().mean()) == pytest.approx(0.8**3, abs=0.04)
+    assert float((seen - without_text).abs().amax(1).lt(1e-5).float().mean()) == pytest.approx(0.2 * 0.8**2, abs=0.03)
+    assert torch.equal(whole[:1].expand_as(whole), whole)
+
+
 def test_cold_candidates_lose_their_statistics_in_training(features):
     content = ppm.pretrain_items(features, PPM, 1, None)
     model = ppm.model_on(content, features, dataclasses.replace(PPM, item_dropout=1.0, cold_share=1.0), 1, ids=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ROOT = Path(__file__).parents[3]
 _OUT = _ROOT / "docs" / "quality.json"
 _CONTROLS = (
-    *("unified:shuffled", "unified:random-encoder", "ppm:shuffled", "ppm:random-encoder", "mim:shuffled", "mim:random-encoder", "mim:pixels", "ctrl:shuffled"),
+    *("unified:shuffled", "unified:random-encoder", "unified:plots", "ppm:shuffled", "ppm:random-encoder", "mim:shuffled", "mim:random-encoder", "mim:pixels", "ctrl:shuffled"),
     *("id:resumed", "popularity", "ridge"),
 )
 _EPILOG = """examples:
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(prog="rec bench quality", description=__doc__.split(": ", 1)[1], epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     result.add_argument("--data", type=Path, metavar="SRC", help="folder of MovieLens-1M with content, as docs/quality.md describes it")
     result.add_argument("--protocol", default=",".join(PROTOCOLS), metavar="A,B,C", help="by time, new items, warm-up of new items (default: all)")
-    result.add_argument("--recipes", metavar="R,R:CONTROL", help=f"recipes, and controls of them: shuffled, random-encoder, pixels, resumed (default: all recipes, {', '.join(_CONTROLS)})")
+    result.add_argument("--recipes", metavar="R,R:CONTROL", help=f"recipes, and controls of them: shuffled, random-encoder, pixels, plots, resumed (default: all recipes, {', '.join(_CONTROLS)})")
     result.add_argument("--seeds", default="1,2,3", metavar="N,N", help="default 1,2,3")
     result.add_argument("--out", type=Path, metavar="FILE", help="the runs, with tables and plots beside it (default docs/quality.json)")
     result.add_argument("--runs", type=Path, default=_ROOT / "artifacts" / "quality", metavar="DIR", help="folder for data, bundles and scores of rows (default artifacts/quality)")

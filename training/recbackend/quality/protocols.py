@@ -16,9 +16,9 @@ PHASES = {"a": 20, "b": 40, "c": 60}
 """The warm-up rows that each new item has had by the end of a phase of protocol C."""
 
 
-def prepare(source: Path, folder: Path, protocol: str, pixels: bool = False) -> Dataset:
-    """Converts the source to `folder`, with the given features of the posters or with their pixels, and reads it."""
-    convert.movielens_1m(source, folder, protocol, image_features="none" if pixels else "pca128", posters=pixels)
+def prepare(source: Path, folder: Path, protocol: str, pixels: bool = False, text: str = "abstract") -> Dataset:
+    """Converts the source to `folder`, with the given features of the posters or with their pixels, and reads it. `text`: of `convert.movielens_1m`."""
+    convert.movielens_1m(source, folder, protocol, image_features="none" if pixels else "pca128", posters=pixels, text=text)
     return data.read(folder)
 
 

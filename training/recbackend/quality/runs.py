@@ -36,7 +36,9 @@ from .protocols import COLD, PHASES
 from .slices import RESUMED
 
 BASELINE = "id"
-SHUFFLED, RANDOM_ENCODER, PIXELS, UNKNOWN_IDS = "shuffled", "random-encoder", "pixels", "unknown-ids"
+SHUFFLED, RANDOM_ENCODER, UNKNOWN_IDS = "shuffled", "random-encoder", "unknown-ids"
+PIXELS, PLOTS = "pixels", "plots"
+"""Other content of the same items."""
 POPULARITY, RIDGE = "popularity", "ridge"
 COUNTED = (POPULARITY, RIDGE)
 """Predictions without a network: nothing in them is random, so that they have seed 0 alone."""
@@ -60,8 +62,8 @@ class Arm:
         known = [*command_line.recipe_names(), *COUNTED]
         if recipe not in known:
             raise command_line.UsageError(f"no recipe {recipe!r}; there are {', '.join(known)}")
-        if control and (recipe in COUNTED or control not in (SHUFFLED, RANDOM_ENCODER, PIXELS, RESUMED)):
-            allowed = "has none" if recipe in COUNTED else f"has {SHUFFLED}, {RANDOM_ENCODER}, {PIXELS} and {RESUMED}; {UNKNOWN_IDS} comes with {BASELINE}"
+        if control and (recipe in COUNTED or control not in (SHUFFLED, RANDOM_ENCODER, PIXELS, PLOTS, RESUMED)):
+            allowed = "has none" if recipe in COUNTED else f"has {SHUFFLED}, {RANDOM_ENCODER}, {PIXELS}, {PLOTS} and {RESUMED}; {UNKNOWN_IDS} comes with {BASELINE}"
             raise command_line.UsageError(f"no control {control!r}: {recipe} {allowed}")
         return cls(recipe, control or None)
 
@@ -187,13 +189,13 @@ class Bench:
         return rows
 
     def _dataset(self, run: Run) -> Dataset:
-        pixels = run.arm.control == PIXELS
-        name = f"{run.protocol}-{PIXELS}" if pixels else run.protocol
+        content = run.arm.control if run.arm.control in (PIXELS, PLOTS) else None
+        name = f"{run.protocol}-{content}" if content else run.protocol
         if self._prepared is None or self._prepared[0] != name:
             folder = self.folder / "data" / name
             folder.mkdir(parents=True, exist_ok=True)
             with _locked(folder):
-                dataset = protocols.prepare(self.source, folder, run.protocol, pixels)
+                dataset = protocols.prepare(self.source, folder, run.protocol, content == PIXELS, "plot" if content == PLOTS else "abstract")
             self._prepared = name, protocols.thinned(dataset, self.limits.rows) if self.limits.rows else dataset
         return self._prepared[1]
 

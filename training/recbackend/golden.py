@@ -1,6 +1,6 @@
-"""Rewrites tests/golden: vectors that the C# code must reproduce, and a tiny bundle with its data.
+"""Rewrites tests/golden: vectors that the C# code must reproduce, a tiny bundle with its data, and a small bundle of every recipe.
 
-Everything is generated from fixed seeds. The tiny bundle's weights are random: it exercises every part of the format, not a recipe.
+Everything is generated from fixed seeds. The tiny bundle's weights are random: it exercises every part of the format, not a recipe. Those of the recipes' bundles (`golden_recipes`) are too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from . import data, export, images, safetensors
+from . import data, export, golden_recipes, images, safetensors
 from .data import Dataset
 from .features import Features, FeatureOptions, Schema, Statistic, compute, fit, statistic
 from .images import ImageSpec
@@ -37,6 +37,7 @@ def write(folder: Path) -> None:
     write_images(folder / "images")
     write_tiny_data(folder / "tiny-data")
     write_tiny_bundle(folder / "tiny-data", folder / "tiny-bundle")
+    golden_recipes.write(folder / "tiny-data", folder / "recipes", _CREATED)
 
 
 def _write_json(path: Path, document: object) -> None:

@@ -1,50 +1,38 @@
 """The exported graphs of every recipe, joined as serving joins them, are the model that was trained."""
 
-import dataclasses
 import datetime
+from dataclasses import replace
 
 import numpy as np
 import onnx_reference
 import pytest
 import torch
 from conftest import REPOSITORY
-from PIL import Image
 
 from recbackend import data, export, flops, safetensors, train
-from recbackend.features import FeatureOptions, build
+from recbackend.features import build
+from recbackend.golden_recipes import small_recipes, with_pictures
 from recbackend.graph import Graph
-from recbackend.layers import RankingShape
-from recbackend.recipes import id as id_recipe
-from recbackend.recipes import ctrl, mim, ppm, srp4ctr, unified
+from recbackend.recipes import unified
 from recbackend.train import Schedule, requests
 
-SHAPE = RankingShape(head_width=8, user_hidden=16, user_width=8, hidden=(24, 8), cross_rank=4)
 ONCE = Schedule(epochs=1, batch=16, learning_rate=1e-2)
-SMALL = {"item_id": 8, "user_id": 8, "category_width": 4, "attribute_width": 4, "shape": SHAPE, "history": 10, "schedule": ONCE}
-PPM = ppm.Config(**SMALL, text=8, image=8, representation=8, text_length=16, text_schedule=ONCE, image_schedule=ONCE, user_schedule=ONCE)
-SRP4CTR = srp4ctr.Config(**SMALL | {"schedule": dataclasses.replace(ONCE, epochs=10)}, width=8, queries=2, stride=5, pretraining=ONCE)
-MIM = mim.Config(**SMALL, text=8, fused_text=4, fused_image=4, content=8, tiers=3, text_length=16, pretraining=ONCE, sft=ONCE)
-CTRL = ctrl.Config(**SMALL, text_width=8, text_layers=1, sentence=48, aligned=16, text_length=16, words=ONCE, alignment=ONCE)
-UNIFIED = unified.Config(**SMALL, text_length=16, towers=unified.TOWERS, ids=id_recipe.Config(**SMALL), mim=MIM, ppm=PPM, srp4ctr=SRP4CTR)
-RECIPES = {
-    "id": (id_recipe, id_recipe.Config(**SMALL)), "ppm": (ppm, PPM), "ppm of pixels": (ppm, PPM), "srp4ctr": (srp4ctr, SRP4CTR), "mim": (mim, MIM), "mim of pixels": (mim, MIM),
-    "ctrl": (ctrl, CTRL), "unified": (unified, UNIFIED), "unified of pixels": (unified, UNIFIED),
-}  # fmt: skip
+RECIPES = small_recipes(ONCE)
+RECIPES["srp4ctr"] = replace(RECIPES["srp4ctr"], config=replace(RECIPES["srp4ctr"].config, schedule=replace(ONCE, epochs=10)))
+for name in ("unified", "unified-pixels"):
+    RECIPES[name] = replace(RECIPES[name], config=replace(RECIPES[name].config, towers=unified.TOWERS))
 TRAINING = export.Training("test", 1, datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc))
 
 
 @pytest.fixture(scope="module", params=RECIPES)
 def exported(request, tmp_path_factory):
     """Features, the joined model that training ends with, and the folder of its bundle."""
-    recipe, config = RECIPES[request.param]
+    recipe = RECIPES[request.param]
     dataset = data.read(REPOSITORY / "tests" / "golden" / "tiny-data")
-    pixels = request.param.endswith("pixels")
     out = tmp_path_factory.mktemp("exported") / "bundle"
-    if pixels:
-        dataset = dataclasses.replace(dataset, items=with_pictures(dataset.items, out.parent))
-    content = "text" in recipe.READS
-    options = FeatureOptions(history=10, text_length=16, text_vocabulary=360, text=content, images=pixels, image_size=16, image_features=content and not pixels)
-    features = build(dataset, options)
+    if recipe.pixels:
+        dataset = replace(dataset, items=with_pictures(dataset.items, out.parent))
+    features = build(dataset, recipe.options())
     seen = []
     conclude = train.conclude
 
@@ -59,24 +47,13 @@ def exported(request, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for module in (train, unified):
             patch.setattr(module, "conclude", remember)
-        trained = recipe.train(features, config, 1)
+        trained = recipe.module.train(features, recipe.config, 1)
     export.write(trained, features, dataset, out, TRAINING, uncached=True)
     model = seen[0]
     with torch.no_grad():  # the tables are written in 16 bits
         for name, table in (("items", model.item_table), ("users", model.user_table)):
             table.embedding.copy_(torch.from_numpy(safetensors.read(out / f"{name}.safetensors")["embedding"].astype(np.float32)))
     return features, model, out
-
-
-def with_pictures(items, folder):
-    """Three of four items have a picture, of noise around a colour of their own."""
-    random = np.random.default_rng(0)
-    result = []
-    for place, item in enumerate(items):
-        path = folder / f"{place}.png"
-        Image.fromarray(np.clip(random.normal(random.uniform(0, 255, 3), 20, (20, 20, 3)), 0, 255).astype(np.uint8)).save(path)
-        result.append(dataclasses.replace(item, image=path if place % 4 else None))
-    return result
 
 
 def embeddings(out, name):

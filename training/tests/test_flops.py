@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import REPOSITORY
 from onnx import TensorProto, helper
-from test_exported_recipes import SRP4CTR, TRAINING
+from test_exported_recipes import RECIPES, TRAINING
 
 from recbackend import data, export, flops
 from recbackend.features import FeatureOptions, build
@@ -46,7 +46,7 @@ def bundle(tmp_path_factory):
     dataset = data.read(REPOSITORY / "tests" / "golden" / "tiny-data")
     features = build(dataset, FeatureOptions(history=10, text=False, image_features=False))
     out = tmp_path_factory.mktemp("flops") / "bundle"
-    export.write(srp4ctr.train(features, SRP4CTR, 1), features, dataset, out, TRAINING)
+    export.write(srp4ctr.train(features, RECIPES["srp4ctr"].config, 1), features, dataset, out, TRAINING)
     return out
 
 

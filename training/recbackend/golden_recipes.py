@@ -1,7 +1,7 @@
 """A small bundle of every recipe for the golden files, so that the host's tests run each recipe's graphs by the real runtime.
 
-Their weights are random, as the tiny bundle's are: a training of no steps makes the modules, and values from a seed take the place of their weights. Nothing that was learned, which comes out differently on
-another machine, is in them, so that they can be compared with what the code of today writes.
+Their weights are random, as the tiny bundle's are: a training of no steps makes the modules, and values from a seed take the place of their weights. Nothing that was learned is in them,
+which would come out differently on another machine, so that they can be compared with what the code of today writes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The golden files are those that the code of today writes; `python -m recbackend golden` rewrites them.
 
-Of a bundle, the text, the manifest but for what hashes and trained settings make of it, all examples, and the graphs' inputs and outputs are compared. The graphs themselves are not, since each release of the
-exporter writes others; that they compute their examples is for those who run them (`RecipeBundleTests` of C#). No weight is trained, so that examples are the same on every machine but for rounding.
+Of a bundle, the tokenizer, the manifest but for hashes, settings and metrics, all examples, and names and shapes of the graphs' inputs and outputs are compared. The graphs themselves are not, since each
+release of the exporter writes others; that they compute their examples is for those who run them (`RecipeBundleTests` of C#). No weight is trained, so examples are the same everywhere but for rounding.
 """
 
 import json

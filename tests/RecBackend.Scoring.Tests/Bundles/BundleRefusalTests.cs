@@ -9,7 +9,10 @@ public sealed class BundleRefusalTests : IDisposable
 {
     private readonly TemporaryFolder _state = new();
     private readonly ScoringRuntime _runtime = TestRuntime.Create();
-    private readonly TinyBundle _bundle = new();
+    private readonly BundleCopy _bundle = new();
+
+    /// <summary>Of every bundle, what each of its graphs gives.</summary>
+    public static TheoryData<string, string> Outputs => Golden.EachBundleWith("item_encoder/representation", "user_encoder/history_state", "ranker/score");
 
     public void Dispose()
     {
@@ -33,9 +36,9 @@ public sealed class BundleRefusalTests : IDisposable
     {
         var store = TestRuntime.Store(_state.Path, _runtime);
         await store.AddFolderAsync(_bundle.Folder, CancellationToken.None);
-        File.AppendAllText(Path.Combine(_state.Path, "bundles", TinyBundle.Version, "users.safetensors"), "x");
+        File.AppendAllText(Path.Combine(_state.Path, "bundles", _bundle.Version, "users.safetensors"), "x");
 
-        await AssertRefusedAsync("bundle_hash_mismatch", "users.safetensors", () => store.LoadAsync(TinyBundle.Version, CancellationToken.None).AsTask());
+        await AssertRefusedAsync("bundle_hash_mismatch", "users.safetensors", () => store.LoadAsync(_bundle.Version, CancellationToken.None).AsTask());
     }
 
     [Theory]
@@ -126,14 +129,13 @@ public sealed class BundleRefusalTests : IDisposable
     }
 
     [Theory]
-    [InlineData("item_encoder/representation")]
-    [InlineData("user_encoder/history_state")]
-    [InlineData("ranker/score")]
-    public async Task Golden_mismatch_is_refused(string tensor)
+    [MemberData(nameof(Outputs))]
+    public async Task Golden_mismatch_is_refused(string golden, string tensor)
     {
-        _bundle.EditTensors("golden.safetensors", tensors => AddTo(tensors[tensor], 7, 0.001f));
+        using var bundle = new BundleCopy(golden);
+        bundle.EditTensors("golden.safetensors", tensors => AddTo(tensors[tensor], 7, 0.001f));
 
-        await AssertNotLoadedAsync("bundle_golden_mismatch", tensor + "[7]");
+        await AssertNotLoadedAsync(bundle, "bundle_golden_mismatch", tensor + "[7]");
     }
 
     [Fact]
@@ -151,7 +153,7 @@ public sealed class BundleRefusalTests : IDisposable
 
         await using var model = await TestRuntime.LoadAsync(_runtime, _bundle.Folder, _state.Path);
 
-        Assert.Equal(TinyBundle.Version, model.Layout.Version);
+        Assert.Equal(_bundle.Version, model.Layout.Version);
     }
 
     [Fact]
@@ -258,7 +260,7 @@ public sealed class BundleRefusalTests : IDisposable
     [InlineData("..")]
     public async Task Zip_path_outside_the_root_is_refused(string path)
     {
-        using var zip = TinyBundle.ZipOf((path, "x"u8.ToArray()));
+        using var zip = BundleCopy.ZipOf((path, "x"u8.ToArray()));
 
         await AssertZipRefusedAsync(zip, path);
         Assert.Empty(Directory.EnumerateFiles(_state.Path, "evil*", SearchOption.AllDirectories));
@@ -280,7 +282,7 @@ public sealed class BundleRefusalTests : IDisposable
     [Fact]
     public async Task Zip_with_a_file_twice_is_refused()
     {
-        using var zip = TinyBundle.ZipOf(("manifest.json", "{}"u8.ToArray()), ("manifest.json", "{}"u8.ToArray()));
+        using var zip = BundleCopy.ZipOf(("manifest.json", "{}"u8.ToArray()), ("manifest.json", "{}"u8.ToArray()));
 
         await AssertZipRefusedAsync(zip, "twice");
     }
@@ -289,7 +291,7 @@ public sealed class BundleRefusalTests : IDisposable
     public async Task Zip_that_expands_past_the_limit_is_refused()
     {
         using var runtime = TestRuntime.Create(new ScoringOptions { MaxBundleBytes = 1 << 20 });
-        using var zip = TinyBundle.ZipOf(("zeros", new byte[2 << 20]));
+        using var zip = BundleCopy.ZipOf(("zeros", new byte[2 << 20]));
         Assert.True(zip.Length < 1 << 20);
 
         var store = TestRuntime.Store(_state.Path, runtime);
@@ -327,12 +329,14 @@ public sealed class BundleRefusalTests : IDisposable
         AssertNothingStored();
     }
 
-    private async Task AssertNotLoadedAsync(string code, string detail)
+    private Task AssertNotLoadedAsync(string code, string detail) => AssertNotLoadedAsync(_bundle, code, detail);
+
+    private async Task AssertNotLoadedAsync(BundleCopy bundle, string code, string detail)
     {
         var store = TestRuntime.Store(_state.Path, _runtime);
-        await store.AddFolderAsync(_bundle.Folder, CancellationToken.None);
+        await store.AddFolderAsync(bundle.Folder, CancellationToken.None);
 
-        await AssertRefusedAsync(code, detail, () => store.LoadAsync(TinyBundle.Version, CancellationToken.None).AsTask());
+        await AssertRefusedAsync(code, detail, () => store.LoadAsync(bundle.Version, CancellationToken.None).AsTask());
     }
 
     private async Task AssertZipRefusedAsync(Stream zip, string detail)

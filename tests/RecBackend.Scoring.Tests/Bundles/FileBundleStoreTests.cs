@@ -7,7 +7,7 @@ public sealed class FileBundleStoreTests : IDisposable
 {
     private readonly TemporaryFolder _state = new();
     private readonly ScoringRuntime _runtime = TestRuntime.Create();
-    private readonly TinyBundle _bundle = new();
+    private readonly BundleCopy _bundle = new();
 
     public void Dispose()
     {
@@ -26,7 +26,7 @@ public sealed class FileBundleStoreTests : IDisposable
         var written = File.GetLastWriteTimeUtc(Path.Combine(_state.Path, "bundles", first.Version, "ranker.onnx"));
         var second = await store.AddFolderAsync(_bundle.Folder, CancellationToken.None);
 
-        Assert.Equal(TinyBundle.Version, first.Version);
+        Assert.Equal(_bundle.Version, first.Version);
         Assert.Equal("tiny", first.Recipe);
         Assert.Equal(first.Bytes, second.Bytes);
         Assert.Equal((double)_bundle.Manifest()["metrics"]!["test"]!["auc"]!, first.Metrics["test"]["auc"]);
@@ -40,12 +40,12 @@ public sealed class FileBundleStoreTests : IDisposable
     {
         var store = TestRuntime.Store(_state.Path, _runtime);
         await store.AddFolderAsync(_bundle.Folder, CancellationToken.None);
-        File.Delete(Path.Combine(_state.Path, "bundles", TinyBundle.Version, "ranker.onnx"));
+        File.Delete(Path.Combine(_state.Path, "bundles", _bundle.Version, "ranker.onnx"));
 
         await store.AddFolderAsync(_bundle.Folder, CancellationToken.None);
 
-        await using var model = await store.LoadAsync(TinyBundle.Version, CancellationToken.None);
-        Assert.Equal(TinyBundle.Version, model.Layout.Version);
+        await using var model = await store.LoadAsync(_bundle.Version, CancellationToken.None);
+        Assert.Equal(_bundle.Version, model.Layout.Version);
         Assert.Empty(Directory.EnumerateFileSystemEntries(Path.Combine(_state.Path, "staging")));
     }
 
@@ -57,7 +57,7 @@ public sealed class FileBundleStoreTests : IDisposable
         var summaries = await Task.WhenAll(Enumerable.Range(0, 6).Select(_ => store.AddFolderAsync(_bundle.Folder, CancellationToken.None).AsTask()));
 
         Assert.Single(summaries.Select(summary => summary.Bytes).Distinct());
-        await using var model = await store.LoadAsync(TinyBundle.Version, CancellationToken.None);
+        await using var model = await store.LoadAsync(_bundle.Version, CancellationToken.None);
         Assert.Empty(Directory.EnumerateFileSystemEntries(Path.Combine(_state.Path, "staging")));
     }
 
@@ -74,7 +74,7 @@ public sealed class FileBundleStoreTests : IDisposable
         await store.AddFolderAsync(_bundle.Folder, CancellationToken.None);
         Directory.CreateDirectory(Path.Combine(_state.Path, "bundles", "empty"));
 
-        Assert.Equal(["tiny-later", TinyBundle.Version], store.List().Select(bundle => bundle.Version));
+        Assert.Equal(["tiny-later", _bundle.Version], store.List().Select(bundle => bundle.Version));
     }
 
     [Fact]
@@ -110,7 +110,7 @@ public sealed class FileBundleStoreTests : IDisposable
 
         Assert.Empty(Directory.EnumerateFileSystemEntries(Path.Combine(_state.Path, "staging")));
         Assert.Empty(store.List());
-        Assert.Equal(TinyBundle.Version, (await store.AddFolderAsync(_bundle.Folder, CancellationToken.None)).Version);
+        Assert.Equal(_bundle.Version, (await store.AddFolderAsync(_bundle.Folder, CancellationToken.None)).Version);
     }
 
     [Fact]

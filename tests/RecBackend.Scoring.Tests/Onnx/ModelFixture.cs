@@ -16,7 +16,7 @@ public sealed class ModelFixture : IAsyncLifetime
     {
         // More at once than there are processors: what runs side by side must not mix on any machine.
         _runtime = TestRuntime.Create(new ScoringOptions { MaxConcurrency = 4, QueueLength = 1000, EncodingBatch = 8 });
-        Model = await TestRuntime.LoadAsync(_runtime, Golden.Path("tiny-bundle"), _state.Path);
+        Model = await TestRuntime.LoadAsync(_runtime, Golden.Path(Golden.TinyBundle), _state.Path);
     }
 
     public async Task DisposeAsync()
@@ -26,10 +26,10 @@ public sealed class ModelFixture : IAsyncLifetime
         _state.Dispose();
     }
 
-    /// <summary>The inputs of one golden user, with the encoding that training computed.</summary>
-    internal static (UserFeatures Features, float[] UserState, float[] HistoryState) GoldenUser(ModelLayout layout, int user)
+    /// <summary>The inputs of one golden user of a bundle, with the encoding that training computed.</summary>
+    internal static (UserFeatures Features, float[] UserState, float[] HistoryState) GoldenUser(ModelLayout layout, int user, string bundle = Golden.TinyBundle)
     {
-        using var golden = SafeTensors.Open(Golden.Path("tiny-bundle", "golden.safetensors"));
+        using var golden = SafeTensors.Open(Golden.Path(bundle, "golden.safetensors"));
         var features = new UserFeatures(layout);
         Take(TestTensor.Floats(golden, "user_encoder/user_embedding"), user, features.UserEmbedding);
         Take(TestTensor.Integers(golden, "user_encoder/profile"), user, features.Profile);
@@ -55,10 +55,18 @@ public sealed class ModelFixture : IAsyncLifetime
         return values;
     }
 
-    /// <summary>Contents of every kind: with and without text, categories, attributes and features.</summary>
+    internal static async Task<float[]> ScoreAsync(IModel model, UserEncoding user, float[] rows, int count, float[] context)
+    {
+        var scores = Pinned(count, _ => float.NaN);
+        await model.ScoreAsync(user, rows, count, context, scores, Deadline.None, default);
+        return scores;
+    }
+
+    /// <summary>Contents of every kind: with and without text, categories, attributes, picture and features of it.</summary>
     internal static List<ItemContent> Contents(int count, int seed)
     {
         var random = new Random(seed);
+        byte[][] pictures = [.. new[] { "rgb-444.jpg", "rgba.png" }.Select(file => File.ReadAllBytes(Golden.Path("images", file)))];
         return [.. Enumerable.Range(0, count).Select(i => new ItemContent
         {
             Title = i % 5 == 0 ? null : $"Title {i} of a film",
@@ -66,6 +74,7 @@ public sealed class ModelFixture : IAsyncLifetime
             Tags = i % 4 == 0 ? [] : ["slow", "日本"],
             Categories = i % 2 == 0 ? ["Drama", "Unknown", "Comedy", "Action"] : [],
             Attributes = i % 7 == 0 ? new Dictionary<string, string>() : new Dictionary<string, string> { ["year"] = "1994", ["country"] = "XX" },
+            Image = i % 3 == 1 ? pictures[i % 2] : null,
             ImageFeatures = i % 3 == 1 ? [.. Enumerable.Range(0, 8).Select(_ => random.NextSingle())] : null,
         })];
     }

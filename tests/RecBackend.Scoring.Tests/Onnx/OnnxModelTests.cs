@@ -5,6 +5,7 @@ using RecBackend.Scoring.Bundles;
 
 namespace RecBackend.Scoring.Tests.Onnx;
 
+/// <summary>What does not depend on the recipe, by the tiny bundle; what does is in <see cref="RecipeBundleTests"/>.</summary>
 public sealed class OnnxModelTests(ModelFixture fixture) : IClassFixture<ModelFixture>
 {
     private const int Seed = 17;
@@ -12,39 +13,6 @@ public sealed class OnnxModelTests(ModelFixture fixture) : IClassFixture<ModelFi
     private readonly IModel _model = fixture.Model;
 
     private ModelLayout Layout => _model.Layout;
-
-    [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
-    [InlineData(333)]
-    public async Task Score_does_not_depend_on_other_candidates(int count)
-    {
-        var (user, rows, context) = await InputsAsync(count);
-        var together = await ScoreAsync(user, rows, count, context);
-
-        var alone = new float[count];
-        for (var i = 0; i < count; i++)
-        {
-            alone[i] = (await ScoreAsync(user, RowsOf(rows, [i]), 1, context))[0];
-        }
-
-        AssertEqual(alone, together, 1e-6f);
-        Assert.Equal(count, together.Distinct().Count());
-        Assert.All(together, score => Assert.InRange(score, 0, 1));
-    }
-
-    [Fact]
-    public async Task Score_does_not_depend_on_the_order_of_candidates()
-    {
-        var (user, rows, context) = await InputsAsync(100);
-        var order = Enumerable.Range(0, 100).ToArray();
-        new Random(Seed).Shuffle(order);
-
-        var straight = await ScoreAsync(user, rows, 100, context);
-        var shuffled = await ScoreAsync(user, RowsOf(rows, order), 100, context);
-
-        AssertEqual([.. order.Select(place => straight[place])], shuffled, 1e-6f);
-    }
 
     [Fact]
     public async Task Buffers_may_be_longer_than_the_candidates()
@@ -83,36 +51,6 @@ public sealed class OnnxModelTests(ModelFixture fixture) : IClassFixture<ModelFi
             {
                 Assert.Equal(serial[i], concurrent[i]);
             }
-        }
-    }
-
-    [Fact]
-    public async Task User_encoding_of_one_is_that_of_training()
-    {
-        for (var user = 0; user < 8; user++)
-        {
-            var (features, userState, historyState) = ModelFixture.GoldenUser(Layout, user);
-
-            var encoding = await _model.EncodeUserAsync(features, 42, default);
-
-            AssertEqual(userState, encoding.UserState, 1e-4f);
-            AssertEqual(historyState, encoding.HistoryState, 1e-4f);
-            Assert.True(encoding.IsFor(Layout.Version, 42));
-        }
-    }
-
-    [Fact]
-    public async Task Representation_does_not_depend_on_the_batch()
-    {
-        var items = ModelFixture.Contents(37, Seed);
-        var together = new float[items.Count * Layout.Representation];
-        await _model.EncodeItemsAsync(items, together, EncodingUrgency.Warm, default);
-
-        for (var i = 0; i < items.Count; i++)
-        {
-            var alone = new float[Layout.Representation];
-            await _model.EncodeItemsAsync([items[i]], alone, EncodingUrgency.Warm, default);
-            AssertEqual(together[(i * Layout.Representation)..((i + 1) * Layout.Representation)], alone, 1e-6f);
         }
     }
 
@@ -219,19 +157,5 @@ public sealed class OnnxModelTests(ModelFixture fixture) : IClassFixture<ModelFi
         return (encoding, ModelFixture.Pinned(count * Layout.Row, _ => (random.NextSingle() * 2) - 1), ModelFixture.Pinned(Layout.Context.Count, _ => random.NextSingle()));
     }
 
-    private async Task<float[]> ScoreAsync(UserEncoding user, float[] rows, int count, float[] context)
-    {
-        var scores = ModelFixture.Pinned(count, _ => float.NaN);
-        await _model.ScoreAsync(user, rows, count, context, scores, Deadline.None, default);
-        return scores;
-    }
-
-    private float[] RowsOf(float[] rows, int[] places) =>
-        ModelFixture.Pinned(places.Length * Layout.Row, i => rows[(places[i / Layout.Row] * Layout.Row) + (i % Layout.Row)]);
-
-    private static void AssertEqual(float[] expected, float[] actual, float tolerance)
-    {
-        Assert.Equal(expected.Length, actual.Length);
-        Assert.All(expected.Zip(actual), pair => Assert.InRange(Math.Abs(pair.First - pair.Second), 0, tolerance));
-    }
+    private Task<float[]> ScoreAsync(UserEncoding user, float[] rows, int count, float[] context) => ModelFixture.ScoreAsync(_model, user, rows, count, context);
 }

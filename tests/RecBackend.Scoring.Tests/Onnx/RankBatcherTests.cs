@@ -270,18 +270,17 @@ public sealed class RankBatcherTests : IDisposable
         Assert.Equal(0, batcher.Waiting);
     }
 
+    public static TheoryData<string, int> Batches => Golden.EachBundleWith(1, 2, 3, 7);
+
     [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
-    [InlineData(3)]
-    [InlineData(7)]
-    public async Task Scores_of_a_batch_equal_those_of_single_runs(int together)
+    [MemberData(nameof(Batches))]
+    public async Task Scores_of_a_batch_equal_those_of_single_runs(string bundle, int together)
     {
         using var state = new TemporaryFolder();
         using var alone = TestRuntime.Create(new ScoringOptions { MaxConcurrency = 1 });
         using var joined = TestRuntime.Create(new ScoringOptions { MaxConcurrency = 1, MaxBatch = 8 });
-        await using var expected = await TestRuntime.LoadAsync(alone, Golden.Path("tiny-bundle"), Path.Combine(state.Path, "alone"));
-        await using var model = await TestRuntime.LoadAsync(joined, Golden.Path("tiny-bundle"), Path.Combine(state.Path, "joined"));
+        await using var expected = await TestRuntime.LoadAsync(alone, Golden.Path(bundle), Path.Combine(state.Path, "alone"));
+        await using var model = await TestRuntime.LoadAsync(joined, Golden.Path(bundle), Path.Combine(state.Path, "joined"));
         var layout = model.Layout;
         var random = new Random(together);
         var scoring = new List<Task>();
@@ -294,7 +293,7 @@ public sealed class RankBatcherTests : IDisposable
             var count = random.Next(1, 65);
             var rows = ModelFixture.Pinned(count * layout.Row, _ => random.NextSingle() - 0.5f);
             var context = ModelFixture.Pinned(layout.Context.Count, _ => random.NextSingle());
-            var user = await expected.EncodeUserAsync(ModelFixture.GoldenUser(layout, ranking).Features, 1, default);
+            var user = await expected.EncodeUserAsync(ModelFixture.GoldenUser(layout, ranking, bundle).Features, 1, default);
             var pair = (ModelFixture.Pinned(count, _ => 0), ModelFixture.Pinned(count, _ => 0));
             scores.Add(pair);
             await expected.ScoreAsync(user, rows, count, context, pair.Item1, Deadline.None, default);

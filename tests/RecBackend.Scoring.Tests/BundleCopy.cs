@@ -6,21 +6,23 @@ using RecBackend.Scoring.Bundles;
 
 namespace RecBackend.Scoring.Tests;
 
-/// <summary>A copy of tests/golden/tiny-bundle that a test may damage.</summary>
-internal sealed class TinyBundle : IDisposable
+/// <summary>A copy of a bundle of tests/golden that a test may damage.</summary>
+internal sealed class BundleCopy : IDisposable
 {
-    public static readonly string Version =
-        (string)JsonNode.Parse(File.ReadAllText(Golden.Path("tiny-bundle", "manifest.json")))!["version"]!;
-
     private readonly TemporaryFolder _folder = new();
 
-    public TinyBundle()
+    public BundleCopy(string bundle = Golden.TinyBundle)
     {
-        foreach (var file in Directory.EnumerateFiles(Golden.Path("tiny-bundle")))
+        foreach (var file in Directory.EnumerateFiles(Golden.Path(bundle)))
         {
             File.Copy(file, PathOf(Path.GetFileName(file)));
         }
+
+        Version = (string)Manifest()["version"]!;
     }
+
+    /// <summary>That of the bundle before any edit.</summary>
+    public string Version { get; }
 
     public string Folder => _folder.Path;
 
@@ -28,7 +30,7 @@ internal sealed class TinyBundle : IDisposable
 
     public JsonObject Manifest() => JsonNode.Parse(File.ReadAllText(PathOf("manifest.json")))!.AsObject();
 
-    public TinyBundle EditManifest(Action<JsonObject> edit)
+    public BundleCopy EditManifest(Action<JsonObject> edit)
     {
         var manifest = Manifest();
         edit(manifest);
@@ -37,13 +39,13 @@ internal sealed class TinyBundle : IDisposable
     }
 
     /// <summary>Changes a file and writes its new hash into the manifest, so that what is refused is not the hash.</summary>
-    public TinyBundle EditFile(string file, Func<byte[], byte[]> edit)
+    public BundleCopy EditFile(string file, Func<byte[], byte[]> edit)
     {
         File.WriteAllBytes(PathOf(file), edit(File.ReadAllBytes(PathOf(file))));
         return EditManifest(manifest => manifest["files"]![file] = Convert.ToHexStringLower(SHA256.HashData(File.ReadAllBytes(PathOf(file)))));
     }
 
-    public TinyBundle EditTensors(string file, Action<Dictionary<string, TestTensor>> edit) =>
+    public BundleCopy EditTensors(string file, Action<Dictionary<string, TestTensor>> edit) =>
         EditFile(file, content =>
         {
             var tensors = TestTensor.ReadAll(content);

@@ -1,4 +1,4 @@
-"""The safetensors format (github.com/huggingface/safetensors), as much of it as bundles need."""
+"""The safetensors format (github.com/huggingface/safetensors): what bundles need of it, and for reading also what pre-trained models use."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 
 _TYPES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "I64": np.dtype("<i8"), "I32": np.dtype("<i4"), "U8": np.dtype("u1")}
 _NAMES = {dtype: name for name, dtype in _TYPES.items()}
+# Read and never written. NumPy has no bfloat16: its 16 bits are the upper half of a float32.
+_READ = _TYPES | {"BF16": np.dtype("<u2"), "F64": np.dtype("<f8"), "I16": np.dtype("<i2"), "I8": np.dtype("i1"), "BOOL": np.dtype("?")}
 _LARGEST_HEADER = 100_000_000
 
 
@@ -33,7 +35,7 @@ def write(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """All tensors of a file. ValueError when it is cut short or contradicts itself."""
+    """All tensors of a file; those of type BF16 as float32. ValueError when it is cut short or contradicts itself."""
     content = path.read_bytes()
     length = int.from_bytes(content[:8], "little")
     if len(content) < 8 or length > min(len(content) - 8, _LARGEST_HEADER):
@@ -42,17 +44,19 @@ def read(path: Path) -> dict[str, np.ndarray]:
         header = json.loads(content[8 : 8 + length])
     except ValueError as error:
         raise ValueError(f"{path}: the header is not JSON: {error}") from error
-    body = content[8 + length :]
+    body = memoryview(content)[8 + length :]
     tensors: dict[str, np.ndarray] = {}
     for name, entry in header.items():
         if name == "__metadata__":
             continue
-        dtype = _TYPES.get(entry["dtype"])
+        dtype = _READ.get(entry["dtype"])
         if dtype is None:
-            raise ValueError(f"{path}: tensor {name!r} has type {entry['dtype']}, which bundles do not use")
+            raise ValueError(f"{path}: tensor {name!r} has type {entry['dtype']}; {', '.join(_READ)} can be read")
         begin, end = entry["data_offsets"]
         size = int(np.prod(entry["shape"], dtype=np.int64)) * dtype.itemsize
         if not 0 <= begin <= end <= len(body) or end - begin != size:
             raise ValueError(f"{path}: tensor {name!r} does not fit into the file")
-        tensors[name] = np.frombuffer(body[begin:end], dtype).reshape(entry["shape"])
+        # A copy, since a tensor may begin at any byte of the file.
+        tensor = np.frombuffer(bytes(body[begin:end]), dtype).reshape(entry["shape"])
+        tensors[name] = (tensor.astype("<u4") << 16).view("<f4") if entry["dtype"] == "BF16" else tensor
     return tensors

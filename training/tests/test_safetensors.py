@@ -51,3 +51,29 @@ def test_truncated_file_is_refused(tmp_path, cut):
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(ValueError, match="cut short|does not fit"):
         safetensors.read(path)
+
+
+def test_types_and_metadata_of_pretrained_models_are_read(tmp_path):
+    path = tmp_path / "x.safetensors"
+    header = {
+        "__metadata__": {"format": "pt"},
+        "brain": {"dtype": "BF16", "shape": [2, 2], "data_offsets": [0, 8]},
+        "flag": {"dtype": "BOOL", "shape": [1], "data_offsets": [8, 9]},
+        "wide": {"dtype": "F64", "shape": [], "data_offsets": [9, 17]},
+    }
+    text = json.dumps(header).encode()
+    # bfloat16: the upper half of 1, -2, 0.15625 and infinity as float32.
+    body = np.array([0x3F80, 0xC000, 0x3E20, 0x7F80], "<u2").tobytes() + b"\1" + np.float64(0.1).tobytes()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + body)
+    read = safetensors.read(path)
+    assert read.keys() == {"brain", "flag", "wide"} and read["brain"].dtype == np.float32
+    np.testing.assert_array_equal(read["brain"], [[1, -2], [0.15625, np.inf]])
+    assert read["flag"].tolist() == [True] and float(read["wide"]) == 0.1
+
+
+def test_type_that_nothing_here_reads_is_refused(tmp_path):
+    path = tmp_path / "x.safetensors"
+    text = json.dumps({"a": {"dtype": "F8_E4M3", "shape": [1], "data_offsets": [0, 1]}}).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + b"\0")
+    with pytest.raises(ValueError, match="'a' has type F8_E4M3"):
+        safetensors.read(path)

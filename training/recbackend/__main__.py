@@ -218,8 +218,8 @@ def feature_options(options: argparse.Namespace, reads: tuple[str, ...], config:
 
 
 def _command(options: argparse.Namespace) -> str:
-    """The command that trains this model again. Of an absolute path only the last part stays: the rest is of this machine alone."""
-    data_path, out, resumed = (None if path is None else path.name if path.is_absolute() else str(path) for path in (options.data, options.out, options.resume))
+    """The command that trains this model again, without the folders of absolute paths."""
+    data_path, out, resumed = (None if path is None else data.without_folder(str(path)) for path in (options.data, options.out, options.resume))
     words = ["rec", "train", *([options.recipe] if resumed is None else ["--resume", resumed]), "--data", data_path, "--out", out]
     if options.seed != _SEED:
         words += ["--seed", str(options.seed)]
@@ -227,7 +227,8 @@ def _command(options: argparse.Namespace) -> str:
     words += [f"--{flag.replace('_', '-')}" for flag in flags if getattr(options, flag)]
     if resumed is None:
         for setting in _settings(options):
-            words += ["--config", setting]
+            key, equals, value = setting.partition("=")
+            words += ["--config", key + equals + data.without_folder(value)]
     elif options.epochs is not None:
         words += ["--epochs", str(options.epochs)]
     return shlex.join(words)
@@ -274,9 +275,10 @@ def _set(config: Any, path: list[str], value: str, key: str) -> Any:
         return dataclasses.replace(config, **{path[0]: _set(present, path[1:], value, key)})
     if dataclasses.is_dataclass(present):
         raise UsageError(f"{key!r} has parts: {', '.join(field.name for field in dataclasses.fields(present))}")
-    parsed = _parse(value, present, key)
+    hint = typing.get_type_hints(type(config))[path[0]]
+    parsed = value if hint == (str | None) else _parse(value, present, key)
     if isinstance(parsed, tuple):
-        parts = typing.get_args(typing.get_type_hints(type(config))[path[0]])
+        parts = typing.get_args(hint)
         if ... not in parts and len(parts) != len(parsed):
             raise UsageError(f"{key}={value} must be a list of {len(parts)}, such as {json.dumps(present)}")
     return dataclasses.replace(config, **{path[0]: parsed})

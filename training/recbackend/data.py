@@ -40,6 +40,11 @@ class UnfitData(Exception):
     """Data that is in the neutral form, but that a recipe cannot be trained on."""
 
 
+def without_folder(path: str) -> str:
+    """What a bundle says of a file: of an absolute path only the last part, since the rest is of this machine alone."""
+    return Path(path).name if Path(path).is_absolute() else path
+
+
 @dataclass(frozen=True)
 class Item:
     """The content of one item; `image` is a path, already joined to the data's folder."""

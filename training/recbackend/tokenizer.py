@@ -27,6 +27,11 @@ _LONGEST_TRAINING_WORD = 64
 class Tokenizer:
     """Turns text into ids: 0 padding, 2 separator, 3 + b the byte b, 259 + r the result of merge r."""
 
+    padding = PADDING
+    first: list[int] = []
+    last: list[int] = []
+    """Nothing stands before or after a text, as other tokenizers have it (`bert.WordPiece`)."""
+
     def __init__(self, merges: Iterable[tuple[int, int]]):
         """`merges`: pairs of ids in rank order. ValueError when a pair names an id that does not exist at its rank."""
         self.merges: list[tuple[int, int]] = [(int(left), int(right)) for left, right in merges]

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from . import metrics
+from .data import without_folder
 from .features import Features
 from .layers import Ranker, RankingShape, UserEncoder
 
@@ -351,11 +352,12 @@ def fit(
     validate: Callable[[], float] | None = None,
     progress: Progress | None = None,
     parameters: Iterable[nn.Parameter] | None = None,
+    rates: dict[nn.Parameter, float] | None = None,
 ) -> Fit:
     """Minimise `loss` over shuffled batches of `examples` [G, …]; leave the best weights in `model`, in eval mode.
 
     `loss` gets a batch of them [B, …] and returns a scalar, the mean over the batch. `validate` returns a number to maximise, computed on the model in eval mode with the averaged weights
-    if averaging is on; without it the last ones are kept, averaged if that is on. Only `parameters` (default: all that require a gradient) are changed. `seed` is of the order of the
+    if averaging is on; without it the last ones are kept, averaged if that is on. Only `parameters` (default: all that require a gradient) are changed, those in `rates` at that share of the learning rate. `seed` is of the order of the
     examples; dropout draws from PyTorch's global generator, which a recipe seeds when it makes the model. With both the same, so are the weights, on the same number of threads.
     """
     _keep_freed_memory()
@@ -364,10 +366,9 @@ def fit(
     trained = [p for p in (model.parameters() if parameters is None else parameters) if p.requires_grad]
     optimizer = torch.optim.AdamW(
         [
-            {"params": [p for p in trained if p.dim() > 1], "weight_decay": schedule.weight_decay},
-            {"params": [p for p in trained if p.dim() <= 1], "weight_decay": 0.0},
-        ],
-        lr=schedule.learning_rate,
+            {"params": [p], "lr": schedule.learning_rate * (rates or {}).get(p, 1.0), "weight_decay": schedule.weight_decay if p.dim() > 1 else 0.0}
+            for p in trained
+        ]
     )
     batch_size = max(1, min(schedule.batch, len(examples) // max(1, schedule.least_steps)))
     steps_per_epoch = max(1, (len(examples) + batch_size - 1) // batch_size)
@@ -544,8 +545,12 @@ def conclude(
             "user_state": model.user_encoder.user_state,
             "history_state": model.user_encoder.history_state,
         },
-        settings=json.loads(json.dumps(asdict(config))),
+        settings=json.loads(json.dumps(asdict(config)), object_hook=_without_folders),
     )
+
+
+def _without_folders(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: without_folder(value) if isinstance(value, str) else value for name, value in settings.items()}
 
 
 def _keep_freed_memory() -> None:

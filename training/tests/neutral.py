@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recbackend import safetensors
 from recbackend.data import Dataset, Item
 
 HEADER = "user,item,timestamp,label\n"
@@ -79,3 +80,43 @@ def write_movielens_1m(folder: Path, seed: int = 0, old: int = 8, new: int = 4, 
     (folder / "poster_ids.txt").write_text("".join(f"{movie['movie_id']}\n" for movie in movies[:-1]))
     np.save(folder / "poster_mobilenetv2_pca128_f32.npy", random.normal(size=(len(movies) - 1, 128)).astype(np.float32))
     return folder
+
+
+BERT = {
+    "model_type": "bert", "hidden_act": "gelu", "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 24, "max_position_embeddings": 48,
+    "type_vocab_size": 2, "layer_norm_eps": 1e-3, "vocab_size": 40,
+}  # fmt: skip
+BERT_WORDS = [
+    "[PAD]", "[UNK]", "[CLS]", "[SEP]", *"this is a an item user title text are and has recently liked war love gun song fight dance army kiss age year category".split(),
+    ",", ".", "|", *(f"##{one}" for one in "abcdefg"), "i", "u",
+]  # fmt: skip
+
+
+def write_bert(folder: Path, vocabulary: list[str] | None = None, prefix: str = "", old: bool = False, dtype: type = np.float32, seed: int = 1) -> dict[str, np.ndarray]:
+    """A tiny BERT of random weights as Hugging Face's library writes one, with tensors that are not of the encoder. Returns the encoder's, by their names in a `BertModel`.
+    `old`: names of norms as in models that came from TensorFlow."""
+    random = np.random.default_rng(seed)
+    width, inner = BERT["hidden_size"], BERT["intermediate_size"]
+    vocabulary = BERT_WORDS if vocabulary is None else vocabulary
+    shapes = {
+        "embeddings.word_embeddings.weight": (len(vocabulary), width),
+        "embeddings.position_embeddings.weight": (BERT["max_position_embeddings"], width),
+        "embeddings.token_type_embeddings.weight": (BERT["type_vocab_size"], width),
+        "embeddings.LayerNorm.weight": (width,),
+        "embeddings.LayerNorm.bias": (width,),
+    }
+    for layer in range(BERT["num_hidden_layers"]):
+        parts = {f"attention.self.{one}": (width, width) for one in ("query", "key", "value")} | {"attention.output.dense": (width, width)}
+        parts |= {"intermediate.dense": (inner, width), "output.dense": (width, inner), "attention.output.LayerNorm": (width,), "output.LayerNorm": (width,)}
+        for name, shape in parts.items():
+            shapes |= {f"encoder.layer.{layer}.{name}.weight": shape, f"encoder.layer.{layer}.{name}.bias": shape[:1]}
+    tensors = {name: (random.normal(size=shape) * 0.4 + name.endswith("LayerNorm.weight")).astype(np.float32) for name, shape in shapes.items()}
+    written = {prefix + name: tensor.astype(dtype) for name, tensor in tensors.items()}
+    if old:
+        written = {name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): tensor for name, tensor in written.items()}
+    others = {f"{prefix}embeddings.position_ids": np.arange(3).reshape(1, 3), f"{prefix}pooler.dense.bias": np.zeros(width, dtype), "cls.predictions.bias": np.zeros(3, dtype)}
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(BERT | {"vocab_size": len(vocabulary), "architectures": ["BertModel"], "pad_token_id": 0}))
+    (folder / "vocab.txt").write_text("".join(f"{word}\n" for word in vocabulary), "utf-8")
+    safetensors.write(folder / "model.safetensors", written | others)
+    return tensors

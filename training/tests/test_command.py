@@ -3,15 +3,16 @@
 import json
 from dataclasses import dataclass, field
 
+import onnx
 import pytest
 from conftest import REPOSITORY
-from neutral import HEADER, write_folder
+from neutral import BERT_WORDS, HEADER, write_bert, write_folder
 
 from recbackend.__main__ import UsageError, _command, _parser, _settings, check_out, configured, feature_options, main, recipe_names
 from recbackend.data import DataError, read
 from recbackend.features import FeatureOptions, build
 from recbackend.recipes import id as id_recipe
-from recbackend.recipes import ppm
+from recbackend.recipes import ctrl, ppm, unified
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,42 @@ def test_setting_that_makes_a_useless_bundle_is_refused_before_training(tmp_path
     write_folder(tmp_path / "data")
     assert main(["train", "ppm", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "b"), *arguments]) == 2
     assert capsys.readouterr().err == f"rec train: {reason}\n"
+
+
+def text_events(folder):
+    """Data to train `ctrl` on, in a moment."""
+    items = [{"id": name, "title": f"War {name}", "text": "love song", "categories": ["x"]} for name in "abc"]
+    return write_folder(folder, items, HEADER + "".join(f"u{n % 4},{'abc'[n % 3]},{1000 + n},{n % 2}\n" for n in range(60)))
+
+
+def test_bert_of_the_user_is_trained_with_and_stays_out_of_the_bundle(tmp_path, capsys):
+    write_bert(tmp_path / "bert", vocabulary=[*BERT_WORDS, *(f"word{n}" for n in range(977 - len(BERT_WORDS)))])
+    settings = ["--epochs", "1", "--config", "sentence=48", "--config", f"text_encoder={tmp_path / 'bert'}"]
+    assert main(["train", "ctrl", "--data", str(text_events(tmp_path / "data")), "--out", str(tmp_path / "b"), *settings]) == 0
+    stages = capsys.readouterr().err
+    assert "alignment" in stages and "words" not in stages
+    text = (tmp_path / "b" / "manifest.json").read_text()
+    manifest = json.loads(text)
+    assert manifest["item_inputs"]["text"] is None and str(tmp_path) not in text
+    assert manifest["training"]["settings"]["text_encoder"] == "bert"
+    assert manifest["training"]["command"].endswith("--config sentence=48 --config text_encoder=bert")
+    graphs = list((tmp_path / "b").glob("*.onnx"))
+    assert len(graphs) >= 3 and not any(977 in tensor.dims for graph in graphs for tensor in onnx.load(graph).graph.initializer)
+
+
+@pytest.mark.parametrize("recipe, setting", [("ctrl", "text_encoder"), ("unified", "ctrl.text_encoder")])
+def test_folder_that_holds_no_bert_is_refused_before_training(tmp_path, capsys, recipe, setting):
+    data = text_events(tmp_path / "data")
+    assert main(["train", recipe, "--data", str(data), "--out", str(tmp_path / "b"), "--config", f"{setting}={tmp_path / 'x'}"]) == 2
+    assert capsys.readouterr().err == f"rec train: {tmp_path / 'x'}: is no folder of a BERT in Hugging Face's layout: it has no config.json\n"
+
+
+def test_path_of_a_bert_is_taken_as_it_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("123", "null", "[a]", "with space"):
+        write_bert(tmp_path / name)
+        assert configured(ctrl.Config(sentence=48), [f"text_encoder={name}"]).text_encoder == name
+        assert configured(unified.Config(ctrl=ctrl.Config(sentence=48)), [f"ctrl.text_encoder={name}"]).ctrl.text_encoder == name
 
 
 def test_text_length_is_a_setting_of_the_recipe_or_refused(tmp_path, capsys):

@@ -1,14 +1,18 @@
 """CTRL: what a sentence says, what alignment teaches the collaborative model, and what is left of it with text that is another item's."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from test_recipes import CTRL, QUICK, tasteful, told_apart
+from neutral import BERT_WORDS, write_bert
+from test_recipes import CTRL, QUICK, UNIFIED, tasteful, told_apart
 
+from recbackend import bert
+from recbackend.__main__ import configured
 from recbackend.data import Item, UnfitData
-from recbackend.recipes import ctrl
+from recbackend.recipes import ctrl, unified
 from recbackend.recipes import id as id_recipe
 from recbackend.train import Schedule, fit, requests
 
@@ -39,7 +43,7 @@ def test_sentences_name_their_fields_and_leave_out_what_is_absent():
 
 def test_sentence_of_a_row_holds_user_past_likes_and_item():
     features = tasteful(3)
-    sentences = ctrl.Sentences(features, dataclasses.replace(CTRL, sentence=400), 1)
+    sentences = ctrl.Sentences(features, dataclasses.replace(CTRL, sentence=400), 1, features.schema.tokenizer)
     rows = features.rows(0)[[5, 300]]
     tokenizer = features.schema.tokenizer
     for row, ids in zip(rows, sentences.of(rows).tolist()):
@@ -55,18 +59,18 @@ def test_sentence_of_a_row_holds_user_past_likes_and_item():
 
 def test_sentence_knows_neither_its_label_nor_what_follows(features):
     rows = features.rows(0)
-    before = ctrl.Sentences(features, CTRL, 1).of(rows[:200])
+    before = ctrl.Sentences(features, CTRL, 1, features.schema.tokenizer).of(rows[:200])
     future = features.click_item.copy()
     last = features.history_end[rows[:200]].copy()
     seen = {place for begin, end in zip(features.history_begin[rows[:200]], last) for place in range(begin, end)}
     future[[place for place in range(len(future)) if place not in seen]] = 0
     other = dataclasses.replace(features, label=1 - features.label, click_item=future)
-    assert torch.equal(ctrl.Sentences(other, CTRL, 1).of(rows[:200]), before)
+    assert torch.equal(ctrl.Sentences(other, CTRL, 1, features.schema.tokenizer).of(rows[:200]), before)
 
 
 def test_long_sentence_keeps_the_item_whole():
     features = tasteful(3)
-    sentences = ctrl.Sentences(features, dataclasses.replace(CTRL, sentence=30), 1)
+    sentences = ctrl.Sentences(features, dataclasses.replace(CTRL, sentence=30), 1, features.schema.tokenizer)
     row = features.rows(0)[-1:]
     ids = [one for one in sentences.of(row)[0].tolist() if one]
     item = features.schema.tokenizer.encode(ctrl.item_sentence(features.contents[features.item[row[0]]]))[:20]
@@ -127,3 +131,67 @@ def test_without_text_there_is_nothing_to_align(features):
 def test_derangement_moves_everything():
     order = ctrl.derangement(30, np.random.default_rng(0))
     assert sorted(order) == list(range(30)) and (order != np.arange(30)).all()
+
+
+# With a text encoder of the user's
+
+
+@pytest.fixture(scope="module")
+def with_bert(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bert")
+    write_bert(folder)
+    return configured(CTRL, [f"text_encoder={folder}"])
+
+
+def test_sentence_in_the_tokens_of_a_bert_has_its_marks_around_it(features, with_bert):
+    tokenizer = ctrl.text_encoder(features, with_bert, 1).tokenizer
+    sentences = ctrl.Sentences(features, with_bert, 1, tokenizer)
+    rows = features.rows(0)[[5, 300]]
+    for row, ids in zip(rows, sentences.of(rows).tolist()):
+        words = [BERT_WORDS[id] for id in ids]
+        text = features.contents[features.item[row]].text
+        assert len(ids) == with_bert.sentence and words[:4] == ["[CLS]", "this", "is", "a"]
+        assert " ".join(words[: words.index("[PAD]")]).endswith(f". this is an item , text is {text} . [SEP]")
+
+
+def test_long_sentence_in_the_tokens_of_a_bert_keeps_marks_and_item(features, with_bert):
+    config = dataclasses.replace(with_bert, sentence=15)
+    ids = ctrl.Sentences(features, config, 1, ctrl.text_encoder(features, config, 1).tokenizer).of(features.rows(0)[-50:])
+    words = [[BERT_WORDS[id] for id in line] for line in ids.tolist()]
+    assert all(line[0] == "[CLS]" and line[3:] == [".", *"this is an item , text is".split(), *line[11:14], "[SEP]"] for line in words)
+
+
+def test_bert_is_neither_pretrained_nor_left_as_it_was(features, with_bert):
+    encoder = ctrl.text_encoder(features, with_bert, 1)
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    own = bert.read(Path(with_bert.text_encoder)).state_dict()
+    assert all(torch.equal(value, own[name]) for name, value in before.items())
+    stage = ctrl.align(features, with_bert, encoder, 1)[1]
+    after = encoder.state_dict()
+    for part in ("token", "norm", "body.layers.0.self_attn.in_proj_weight", "body.layers.1.linear2"):
+        assert any(not torch.equal(after[name], value) for name, value in before.items() if name.startswith(part))
+    assert stage.losses[-1] < stage.losses[0]
+
+
+def test_bert_learns_at_its_share_of_the_rate(features, with_bert):
+    moved = []
+    for rate in (0.0, 0.02, 1.0):
+        encoder = ctrl.text_encoder(features, with_bert, 1)
+        before = encoder.norm.weight.detach().clone()
+        ctrl.align(features, dataclasses.replace(with_bert, text_encoder_rate=rate, aligned_rows=600), encoder, 1)
+        moved.append(float((encoder.norm.weight - before).detach().abs().mean()))
+    assert moved[0] == 0 < 10 * moved[1] < moved[2]
+
+
+def test_alignment_with_a_bert_teaches_ids_what_their_text_says(features, with_bert):
+    config = dataclasses.replace(LONGER, text_encoder=with_bert.text_encoder, text_encoder_rate=0.2)
+    model = ctrl.align(features, config, ctrl.text_encoder(features, config, 1), 1)[0]
+    assert told_apart(model.item_table.embedding.detach()[1:], (np.arange(len(features.item_ids)) % 2)[features.item_known]) > 0.9
+
+
+def test_unified_aligns_its_tower_with_a_bert(features, with_bert, monkeypatch):
+    read = []
+    monkeypatch.setattr(ctrl, "align", lambda features, config, encoder, *others, align=ctrl.align: (read.append(encoder), align(features, config, encoder, *others))[1])
+    config = configured(dataclasses.replace(UNIFIED, towers=("ids",), aligned=True), [f"ctrl.text_encoder={with_bert.text_encoder}", "ctrl.sentence=40"])
+    model = unified.train(features, config, 1)
+    assert isinstance(read[0], bert.Bert) and model.settings["ctrl"]["text_encoder"] == Path(with_bert.text_encoder).name

@@ -1,6 +1,6 @@
 """`ctrl`: tabular and textual views of a row, aligned (CTRL, arXiv 2306.02841).
 
-0. The text encoder: a small transformer of this module's own, pre-trained on the catalogue's text by masked words.
+0. The text encoder: a small transformer of this module's own, pre-trained on the catalogue's text by masked words; or a BERT that the user has (`text_encoder`), which is pre-trained already.
 1. Alignment: each training row is also a sentence, "This is a user, gender is F, age is 25, who has recently liked Toy Story | Heat. This is an item, title is Casino, ...". The text encoder reads the sentence
    (mean of its last states), the collaborative model the row as it is, and each must find the other in the batch: symmetric InfoNCE over a similarity that sums, over the sub-spaces of one vector, the best match
    among the sub-spaces of the other (MaxSim). Both models are trained.
@@ -13,14 +13,17 @@ what more training does. training/README.md says what was chosen.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .. import bert
 from ..data import Item, UnfitData
 from ..features import Features
+from ..tokenizer import Tokenizer
 from ..train import ClickModel, Examples, Fit, Progress, Schedule, TrainedModel, begin, fit, train_on_clicks
 from . import id as id_recipe
 
@@ -34,6 +37,10 @@ READS = ("text", "categories", "attributes")
 class Config(id_recipe.Config):
     """The settings of `id`, and those of what comes before it."""
 
+    text_encoder: str | None = None
+    """Folder of a BERT in Hugging Face's layout (`bert.py`), in place of the own text encoder and its pre-training."""
+    text_encoder_rate: float = 0.02
+    """Learning rate of that BERT, as a share of alignment's: at the whole of it, what it was pre-trained for would be gone in some steps. The own encoder learns at the whole."""
     text_width: int = 64
     text_layers: int = 2
     text_heads: int = 2
@@ -54,6 +61,11 @@ class Config(id_recipe.Config):
     words: Schedule = Schedule(epochs=3, batch=64, learning_rate=2e-3, final_learning_rate=0.05)
     alignment: Schedule = Schedule(epochs=1, batch=512, least_steps=50, learning_rate=1e-3, final_learning_rate=0.05)
 
+    def __post_init__(self) -> None:
+        """DataError for a folder that holds no BERT: now rather than after the stages that `unified` has before this."""
+        if self.text_encoder is not None:
+            bert.check(Path(self.text_encoder), self.sentence)
+
 
 # Sentences
 
@@ -61,31 +73,32 @@ class Config(id_recipe.Config):
 class Sentences:
     """Rows as token ids of a sentence: what is known of the row at its moment, and nothing of its label."""
 
-    def __init__(self, features: Features, config: Config, seed: int):
+    def __init__(self, features: Features, config: Config, seed: int, tokenizer: Tokenizer | bert.WordPiece):
+        """`tokenizer`: that of the encoder which reads the sentences."""
         self._features, self._config = features, config
-        tokenizer = features.schema.tokenizer
+        self._padding = tokenizer.padding
         contents = features.contents
         if config.shuffled_text:
             contents = [contents[place] for place in derangement(len(contents), np.random.default_rng(seed))]
         self._titles = [tokenizer.encode(item.title or "unknown")[:8] for item in contents]
-        self._items = [tokenizer.encode(item_sentence(item))[: config.sentence * 2 // 3] for item in contents]
+        self._items = [tokenizer.encode(".") + tokenizer.encode(item_sentence(item))[: config.sentence * 2 // 3] + tokenizer.last for item in contents]
         values = [[one.values[id - 2] if id >= 2 else None for one, id in zip(features.schema.profile, line)] for line in features.profile]
         names = [one.name for one in features.schema.profile]
         cache: dict[str, list[int]] = {}
-        self._users = [cache.setdefault(text, tokenizer.encode(text)) for text in (user_sentence(names, line) for line in values)]
-        self._liked, self._bar, self._end = tokenizer.encode(", who has recently liked"), tokenizer.encode("|"), tokenizer.encode(".")
+        self._users = [cache.setdefault(text, tokenizer.first + tokenizer.encode(text)) for text in (user_sentence(names, line) for line in values)]
+        self._liked, self._bar = tokenizer.encode(", who has recently liked"), tokenizer.encode("|")
 
     def of(self, rows: np.ndarray) -> Tensor:
-        """Rows [B] -> token ids [B, sentence], filled with 0."""
+        """Rows [B] -> token ids [B, sentence], filled with padding."""
         config, features = self._config, self._features
         history = features.history(rows, config.recent)
-        result = np.zeros((len(rows), config.sentence), np.int64)
+        result = np.full((len(rows), config.sentence), self._padding, np.int64)
         for line, (row, items, count) in enumerate(zip(rows, history.items, history.mask.sum(1).astype(int))):
             user = list(self._users[features.user[row]])
             for place, item in enumerate(items[:count]):
                 user += (self._bar if place else self._liked) + self._titles[item]
             item = self._items[features.item[row]]
-            ids = user[: config.sentence - len(item) - len(self._end)] + self._end + item
+            ids = user[: config.sentence - len(item)] + item
             result[line, : len(ids)] = ids[: config.sentence]
         return torch.from_numpy(result)
 
@@ -124,10 +137,10 @@ def derangement(count: int, random: np.random.Generator) -> np.ndarray:
 class TextEncoder(nn.Module):
     """A transformer over tokens; a text is the mean of its last states. It is never exported."""
 
-    def __init__(self, tokens: int, width: int, layers: int, heads: int, length: int):
+    def __init__(self, tokenizer: Tokenizer, width: int, layers: int, heads: int, length: int):
         super().__init__()
-        self.width = width
-        self.token = nn.Embedding(tokens, width, padding_idx=_PADDING)
+        self.tokenizer, self.width = tokenizer, width
+        self.token = nn.Embedding(tokenizer.size, width, padding_idx=_PADDING)
         nn.init.normal_(self.token.weight, std=0.1)
         self.position = nn.Parameter(torch.randn(length, width) * 0.02)
         layer = nn.TransformerEncoderLayer(width, heads, 2 * width, dropout=0.0, batch_first=True, norm_first=True)
@@ -172,11 +185,16 @@ class MaskedWords(nn.Module):
 
 def pretrain_text(features: Features, config: Config, seed: int, progress: Progress | None = None) -> tuple[TextEncoder, Fit]:
     torch.manual_seed(seed)
-    encoder = TextEncoder(features.schema.text_size, config.text_width, config.text_layers, config.text_heads, max(config.sentence, features.schema.text_length))
+    encoder = TextEncoder(features.schema.tokenizer, config.text_width, config.text_layers, config.text_heads, max(config.sentence, features.schema.text_length))
     text = torch.from_numpy(features.items.text)
     readable = np.flatnonzero(features.item_known & (features.items.text > _SEPARATOR).any(1))
     model = MaskedWords(encoder, text, config.masked_share)
     return encoder, fit(model, torch.from_numpy(readable), model.loss, config.words, seed, progress=progress)
+
+
+def text_encoder(features: Features, config: Config, seed: int, progress: Progress | None = None) -> TextEncoder | bert.Bert:
+    """What stage 1 begins with: the user's encoder if there is one, else that of stage 0."""
+    return pretrain_text(features, config, seed, progress)[0] if config.text_encoder is None else bert.read(Path(config.text_encoder))
 
 
 # Stage 1
@@ -185,7 +203,7 @@ def pretrain_text(features: Features, config: Config, seed: int, progress: Progr
 class Alignment(nn.Module):
     """Stage 1: row and sentence find each other."""
 
-    def __init__(self, model: ClickModel, encoder: TextEncoder, sentences: Sentences, examples: Examples, config: Config):
+    def __init__(self, model: ClickModel, encoder: TextEncoder | bert.Bert, sentences: Sentences, examples: Examples, config: Config):
         super().__init__()
         self.model, self.encoder, self.spaces, self.temperature = model, encoder, config.spaces, config.temperature
         self._sentences, self._examples = sentences, examples
@@ -218,15 +236,16 @@ class Alignment(nn.Module):
         return product.reshape(len(rows), rows.shape[1], len(texts), texts.shape[1]).max(3).values.sum(1)
 
 
-def align(features: Features, config: Config, encoder: TextEncoder, seed: int, progress: Progress | None = None) -> tuple[ClickModel, Fit]:
+def align(features: Features, config: Config, encoder: TextEncoder | bert.Bert, seed: int, progress: Progress | None = None) -> tuple[ClickModel, Fit]:
     """Stage 1: the aligned collaborative model."""
     model = id_recipe.build(features, config, seed)
-    sentences = Sentences(features, config, seed)
+    sentences = Sentences(features, config, seed, encoder.tokenizer)
     rows = features.rows(0)
     if len(rows) > config.aligned_rows:
         rows = np.sort(np.random.default_rng(seed).choice(rows, config.aligned_rows, replace=False))
     alignment = Alignment(model, encoder, sentences, Examples.of(features), config)
-    return model, fit(alignment, torch.from_numpy(rows), alignment.loss, config.alignment, seed, progress=progress)
+    rate = 1.0 if config.text_encoder is None else config.text_encoder_rate
+    return model, fit(alignment, torch.from_numpy(rows), alignment.loss, config.alignment, seed, progress=progress, rates={one: rate for one in encoder.parameters()})
 
 
 @torch.no_grad()
@@ -241,7 +260,7 @@ def train(features: Features, config: Config, seed: int, progress: Progress | No
     if not features.schema.text_size:
         raise UnfitData("ctrl needs items with text, and reads none here; train the id recipe")
     begin(progress, "ctrl 1/3 words")
-    encoder, _ = pretrain_text(features, config, seed, progress)
+    encoder = text_encoder(features, config, seed, progress)
     begin(progress, "ctrl 2/3 alignment")
     model, _ = align(features, config, encoder, seed, progress)
     begin(progress, "ctrl 3/3 clicks")

@@ -272,7 +272,7 @@ def _ids(features: Features, config: Config, seed: int, progress: Progress | Non
         raise UnfitData("unified aligns its ID tower with items' text, and reads none here; train it with aligned=false")
     own = _with_common(config, config.ctrl)
     begin(progress, "unified: words")
-    encoder, _ = ctrl.pretrain_text(features, own, seed, progress)
+    encoder = ctrl.text_encoder(features, own, seed, progress)
     begin(progress, "unified: alignment")
     model, _ = ctrl.align(features, own, encoder, seed, progress)
     ctrl.new_head(model)

@@ -126,6 +126,9 @@ def test_nothing_of_text_is_in_the_model_that_is_served(features):
 def test_without_text_there_is_nothing_to_align(features):
     with pytest.raises(UnfitData, match="text"):
         ctrl.train(dataclasses.replace(features, schema=dataclasses.replace(features.schema, tokenizer=None)), CTRL, 1)
+    bare = dataclasses.replace(features.schema, categories=None, attributes=[])
+    with pytest.raises(UnfitData, match="categories and attributes of items, and here are neither"):
+        ctrl.train(dataclasses.replace(features, schema=bare), CTRL, 1)
 
 
 def test_derangement_moves_everything():

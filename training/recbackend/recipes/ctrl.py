@@ -259,6 +259,8 @@ def train(features: Features, config: Config, seed: int, progress: Progress | No
     """All stages; the last stops on the validation part's AUC."""
     if not features.schema.text_size:
         raise UnfitData("ctrl needs items with text, and reads none here; train the id recipe")
+    if not (features.schema.categories or features.schema.attributes):
+        raise UnfitData("ctrl's click model reads categories and attributes of items, and here are neither; train ppm, mim or unified")
     begin(progress, "ctrl 1/3 words")
     encoder = text_encoder(features, config, seed, progress)
     begin(progress, "ctrl 2/3 alignment")

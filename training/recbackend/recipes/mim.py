@@ -191,16 +191,22 @@ class Csft(nn.Module):
         self._inputs, self._likes, self._config = inputs, likes, config
         count = torch.bincount(likes.item, minlength=1).to(torch.float32)
         self._weight = count.clamp(min=1.0).rsqrt()
-        self._pairs = torch.unique(self._pair(likes.user, likes.item))  # sorted
+        users = int(likes.user.max()) + 1 if len(likes.user) else 0
+        self._count = torch.bincount(likes.user, minlength=users)
+        self._first = self._count.cumsum(0) - self._count
 
     def liked(self, user: Tensor, item: Tensor) -> Tensor:
-        """Users [B], items [C] -> which user liked which item at any time of the training part, bool [B, C]."""
-        wanted = self._pair(user.unsqueeze(1), item)
-        return self._pairs[torch.searchsorted(self._pairs, wanted).clamp(max=len(self._pairs) - 1)] == wanted
-
-    def _pair(self, user: Tensor, item: Tensor) -> Tensor:
-        """One number for each user and item."""
-        return user * len(self._weight) + item
+        """Users [B], items [C] -> which user liked which item at any time of the training part, bool [B, C]. It takes time by the likes of the users, not by B x C."""
+        distinct, place = torch.unique(item, return_inverse=True)
+        column = torch.full((len(self._weight),), -1)
+        column[distinct] = torch.arange(len(distinct))
+        count = self._count[user]
+        row = torch.arange(len(user)).repeat_interleave(count)
+        within = torch.arange(len(row)) - (count.cumsum(0) - count)[row]
+        found = column[self._likes.item[self._first[user][row] + within]]
+        result = torch.zeros(len(user), len(distinct), dtype=torch.bool)
+        result[row[found >= 0], found[found >= 0]] = True
+        return result[:, place]
 
     def loss(self, queries: Tensor) -> Tensor:
         """Places of likes [B] -> the three losses, each the weighted mean over the pairs whose target has that content."""

@@ -373,12 +373,13 @@ def test_recipes_read_the_pace_and_learn_clicks_for_the_same_number_of_epochs(na
     assert dataclasses.replace(config.schedule, batch=1) == dataclasses.replace(baseline.schedule, batch=1)
 
 
-def test_score_does_not_know_when_the_row_is():
+@pytest.mark.parametrize("name", recipe_names())
+def test_score_does_not_know_when_the_row_is(name):
     """The pace is of intervals between clicks of the past; how long they are past, which is of the scored row's own time, it must not say."""
-    dataset = tasteful_dataset(3)
-    options = FeatureOptions(history=10, text=False, images=False, image_features=False, statistics=False, time_context=False)
-    features = build(dataset, options)
-    model = id_recipe.train(features, dataclasses.replace(ID, schedule=dataclasses.replace(QUICK, epochs=1)), 1)
+    recipe, config = RECIPES[name]
+    dataset = tasteful_dataset(3, picture=True)
+    features = build(dataset, FeatureOptions(history=10, text_length=16, text_vocabulary=300, statistics=False, time_context=False))
+    model = recipe.train(features, with_epochs(config, 1), 1)
     row = int(features.rows(2)[100])
     before = Replay(model, features).scores(np.array([row]))
     assert features.history(np.array([row])).mask.sum() > 1

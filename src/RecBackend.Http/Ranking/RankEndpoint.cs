@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using System.Text;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.ObjectPool;
@@ -51,7 +52,8 @@ internal sealed class RankEndpoint
         }
     }
 
-    private async Task RankAsync(HttpContext context, RankExchange exchange)
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask RankAsync(HttpContext context, RankExchange exchange)
     {
         var deadline = ReadDeadline(context.Request.Headers);
 
@@ -79,6 +81,7 @@ internal sealed class RankEndpoint
         await response.BodyWriter.WriteAsync(exchange.Reply.WrittenMemory, context.RequestAborted);
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask RankAsync(ReadOnlyMemory<byte> body, Deadline deadline, int inFlight, RankExchange exchange, HttpContext context)
     {
         var started = _clock.GetTimestamp();

@@ -1,4 +1,5 @@
 using System.IO.Pipelines;
+using System.Runtime.CompilerServices;
 using RecBackend.Core.Ranking;
 using RecBackend.Http.Problems;
 
@@ -30,6 +31,7 @@ internal sealed class RankExchange
     /// <summary>Reads the body into one piece.</summary>
     /// <returns>The body; valid until the exchange is cleared.</returns>
     /// <exception cref="ProblemException">It is larger than <paramref name="limit"/>.</exception>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<ReadOnlyMemory<byte>> ReadBodyAsync(PipeReader reader, int limit, CancellationToken cancellation)
     {
         var length = 0;

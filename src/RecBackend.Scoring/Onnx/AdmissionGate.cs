@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using RecBackend.Core.Models;
 
 namespace RecBackend.Scoring.Onnx;
@@ -108,7 +109,7 @@ internal sealed class AdmissionGate
                 return ValueTask.FromException(Reject(ScoringRejection.DeadlineExceeded));
             }
 
-            waiter = new Waiter();
+            waiter = new Waiter(this);
             waiter.Node = (behind ? _behind : _queue).AddLast(waiter);
         }
 
@@ -211,10 +212,11 @@ internal sealed class AdmissionGate
         return first.Value;
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask WaitAsync(Waiter waiter, Deadline deadline, CancellationToken cancellation)
     {
         await using (StartTimer(waiter, deadline))
-        await using (cancellation.UnsafeRegister((_, token) => GiveUp(waiter, new OperationCanceledException(token)), null))
+        await using (cancellation.UnsafeRegister(static (state, token) => ((Waiter)state!).GiveUp(new OperationCanceledException(token)), waiter))
         {
             await waiter.Admitted.Task;
         }
@@ -236,7 +238,7 @@ internal sealed class AdmissionGate
 
         // Whole milliseconds, rounded up: a timer that rings before the deadline would reject too early.
         var due = TimeSpan.FromMilliseconds(Math.Min(Math.Ceiling(left.TotalMilliseconds), int.MaxValue));
-        return _clock.CreateTimer(_ => GiveUp(waiter, null), null, due, Timeout.InfiniteTimeSpan);
+        return _clock.CreateTimer(static state => ((Waiter)state!).GiveUp(null), waiter, due, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Ends a wait, unless a place came first: whoever takes the waiter out of the queue decides, so that no place is lost.</summary>
@@ -272,12 +274,16 @@ internal sealed class AdmissionGate
         return new ScoringRejectedException(reason);
     }
 
-    private sealed class Waiter
+    private sealed class Waiter(AdmissionGate gate)
     {
         /// <summary>Continues elsewhere: who leaves must not run the next one's graph before it returns its own result.</summary>
         public TaskCompletionSource Admitted { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
         /// <summary>Its place in the queue; null once somebody took it out.</summary>
         public LinkedListNode<Waiter>? Node { get; set; }
+
+        /// <summary>Ends its wait, unless a place came first; for callbacks, which get it as their state and so need no closure.</summary>
+        /// <param name="cause">Why; null for the deadline.</param>
+        public void GiveUp(Exception? cause) => gate.GiveUp(this, cause);
     }
 }

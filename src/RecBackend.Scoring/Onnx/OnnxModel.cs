@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
 using RecBackend.Core.Items;
 using RecBackend.Core.Models;
 using RecBackend.Scoring.Bundles;
@@ -104,6 +105,7 @@ internal sealed class OnnxModel : IModel
         }
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<TimeSpan> ScoreAsync(
         UserEncoding user, float[] rows, int count, float[] context, float[] scores, Deadline deadline, CancellationToken cancellation)
     {

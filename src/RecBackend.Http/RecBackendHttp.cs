@@ -80,7 +80,7 @@ public static class RecBackendHttp
     private static void MapRank(this WebApplication app)
     {
         var (rank, limits) = (app.Services.GetRequiredService<RankEndpoint>(), app.Services.GetRequiredService<HttpLimits>());
-        app.MapPost("/v1/rank", rank.RankAsync).NeedsModel().Admit(ApiScope.Rank, ApiScope.Rank).Body(limits.RankBody)
+        app.MapPost("/v1/rank", rank.RankAsync).NeedsModel().AdmitRankings().Body(limits.RankBody)
             .Describe("Ranks candidates for a user").Takes<RankBody>().Gives<RankReply>();
     }
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -73,9 +74,21 @@ internal sealed class ProblemMiddleware(RequestDelegate next, HttpMetrics metric
             case BadHttpRequestException bad:
                 return new Problem(ProblemCode.RequestInvalid, bad.Message);
             default:
-                log.LogError(e, "{Method} {Path} failed", context.Request.Method, context.Request.Path);
-                return new Problem(ProblemCode.Internal, $"It is logged under trace {System.Diagnostics.Activity.Current?.TraceId.ToString() ?? context.TraceIdentifier}.");
+                var trace = TraceOf(context);
+                log.LogError(e, "{Method} {Path} failed, trace {Trace}", context.Request.Method, context.Request.Path, trace);
+                return new Problem(ProblemCode.Internal, $"It is logged under trace {trace}.");
         }
+    }
+
+    /// <summary>The trace that the call belongs to, the caller's or the gateway's too; without one, what this host calls the request.</summary>
+    private static string TraceOf(HttpContext context)
+    {
+        if (Activity.Current is { } activity)
+        {
+            return activity.TraceId.ToString();
+        }
+
+        return ActivityContext.TryParse(context.Request.Headers.TraceParent, null, out var parent) ? parent.TraceId.ToString() : context.TraceIdentifier;
     }
 }
 

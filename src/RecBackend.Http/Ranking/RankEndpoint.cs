@@ -20,7 +20,7 @@ internal sealed class RankEndpoint
     private const string RequestIdHeader = "X-Request-Id";
 
     // The same for all: under overload, most of what a host writes.
-    private static readonly Problem TooMany = new(ProblemCode.Overloaded, "As many rankings are at work as the host keeps up with (RecBackend:Limits:RankLatencyTolerance).");
+    private static readonly Problem NotKeptUpWith = new(ProblemCode.Overloaded, "As many rankings are at work as the host keeps up with (RecBackend:Limits:RankLatencyTolerance).");
 
     private readonly IRanker _ranker;
     private readonly ModelDirectory _models;
@@ -28,6 +28,7 @@ internal sealed class RankEndpoint
     private readonly TimeProvider _clock;
     private readonly RankLimit _limit;
     private readonly ObjectPool<RankExchange> _exchanges;
+    private int _calls;
 
     public RankEndpoint(IRanker ranker, ModelDirectory models, HttpLimits limits, RecBackendHttpOptions options, IMeterFactory meters, TimeProvider clock)
     {
@@ -41,6 +42,14 @@ internal sealed class RankEndpoint
 
     public async Task RankAsync(HttpContext context)
     {
+        // Those whose body is still on its way included: slow callers hold memory, though no place among the rankings at work.
+        if (Interlocked.Increment(ref _calls) > _limits.ConcurrentRankings)
+        {
+            Interlocked.Decrement(ref _calls);
+            await Admission.RefuseAsync(context, Admission.TooMany);
+            return;
+        }
+
         var exchange = _exchanges.Get();
         try
         {
@@ -49,6 +58,7 @@ internal sealed class RankEndpoint
         finally
         {
             _exchanges.Return(exchange);
+            Interlocked.Decrement(ref _calls);
         }
     }
 
@@ -61,8 +71,7 @@ internal sealed class RankEndpoint
         var body = await exchange.ReadBodyAsync(context.Request.BodyReader, _limits.RankBody, context.RequestAborted);
         if (!_limit.TryEnter(out var inFlight))
         {
-            context.Response.Headers.RetryAfter = "1";
-            await TooMany.WriteAsync(context);
+            await Admission.RefuseAsync(context, NotKeptUpWith);
             return;
         }
 

@@ -1,5 +1,7 @@
 using System.Globalization;
+using System.Net;
 using System.Text;
+using System.Text.Json.Nodes;
 using RecBackend.Core.Ranking;
 using RecBackend.Http.Tests.Hosting;
 
@@ -221,6 +223,44 @@ public sealed class BadRequestTests(SharedHost shared) : IClassFixture<SharedHos
     }
 
     [Fact]
+    public async Task Ranking_whose_body_is_still_on_its_way_holds_a_place()
+    {
+        await using var host = await RunningHost.StartAsync(new HostSettings { Configuration = { ["RecBackend:Limits:ConcurrentRankings"] = "1" } });
+        const string Body = """{"user":"u","items":["i01"]}""";
+        var rest = new TaskCompletionSource();
+        var begun = new TaskCompletionSource();
+        using var slow = new SlowContent(Body, begun, rest.Task);
+        var held = host.Client.PostAsync("/v1/rank", slow);
+        await begun.Task.WaitAsync(TimeSpan.FromSeconds(30));
+
+        // The first bytes are on the wire; the host may not have read them yet.
+        var refused = 200;
+        for (var i = 0; i < 1_000 && refused == 200; i++)
+        {
+            refused = (await host.PostAsync("/v1/rank", Body)).Status;
+        }
+
+        Assert.Equal(429, refused);
+        rest.SetResult();
+        Assert.Equal(200, (int)(await held).StatusCode);
+        Assert.Equal(200, (await host.PostAsync("/v1/rank", Body)).Status);
+    }
+
+    [Fact]
+    public async Task Failure_names_the_trace_of_the_caller()
+    {
+        await using var host = await RunningHost.StartAsync(new HostSettings { Ranker = _ => new BrokenRanker() });
+        using var content = new StringContent("""{"user":"u","items":["i01"]}""");
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/rank") { Content = content, Headers = { { "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" } } };
+        using var answer = await host.Client.SendAsync(request);
+        var problem = JsonNode.Parse(await answer.Content.ReadAsStringAsync())!;
+
+        Assert.Equal(500, (int)answer.StatusCode);
+        Assert.Equal("internal", (string?)problem["code"]);
+        Assert.Contains("0af7651916cd43dd8448eb211c80319c", (string?)problem["detail"], StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Rankings_that_the_host_does_not_keep_up_with_get_429()
     {
         var ranker = new HeldRanker();
@@ -240,6 +280,32 @@ public sealed class BadRequestTests(SharedHost shared) : IClassFixture<SharedHos
         ranker.Release();
         Assert.All(await Task.WhenAll(held), answer => Assert.Equal(200, answer.Status));
         Assert.Equal(200, (await host.PostAsync("/v1/rank", Body)).Status);
+    }
+
+    private sealed class BrokenRanker : IRanker
+    {
+        public ValueTask<Core.Ranking.Ranking> RankAsync(RankRequest request, CancellationToken cancellation) => throw new InvalidDataException("of the test");
+    }
+
+    /// <summary>A body whose second half waits.</summary>
+    private sealed class SlowContent(string body, TaskCompletionSource begun, Task rest) : HttpContent
+    {
+        private readonly byte[] _bytes = Encoding.UTF8.GetBytes(body);
+
+        protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context)
+        {
+            await stream.WriteAsync(_bytes.AsMemory(0, _bytes.Length / 2));
+            await stream.FlushAsync();
+            begun.SetResult();
+            await rest;
+            await stream.WriteAsync(_bytes.AsMemory(_bytes.Length / 2));
+        }
+
+        protected override bool TryComputeLength(out long length)
+        {
+            length = _bytes.Length;
+            return true;
+        }
     }
 
     private sealed class HeldRanker : IRanker

@@ -34,7 +34,7 @@ public static class Admission
         where TBuilder : IEndpointConventionBuilder =>
         endpoint.RequireScope(scope).RequireRateLimiting(kind.ToString()).WithMetadata(new EngineCall());
 
-    /// <summary>Asks for the scope of rankings. Their places the endpoint counts itself: the middleware makes half a kilobyte of garbage for each call.</summary>
+    /// <summary>Asks for the scope of rankings. Their places the endpoint counts itself: the middleware allocates for each call, and this is the one that a host answers by the thousand.</summary>
     internal static TBuilder AdmitRankings<TBuilder>(this TBuilder endpoint)
         where TBuilder : IEndpointConventionBuilder =>
         endpoint.RequireScope(ApiScope.Rank).WithMetadata(new EngineCall());

@@ -43,23 +43,46 @@ internal sealed class RankEndpoint
     public async Task RankAsync(HttpContext context)
     {
         // Those whose body is still on its way included: slow callers hold memory, though no place among the rankings at work.
-        if (Interlocked.Increment(ref _calls) > _limits.ConcurrentRankings)
+        if (!TryEnter())
         {
-            Interlocked.Decrement(ref _calls);
             await Admission.RefuseAsync(context, Admission.TooMany);
             return;
         }
 
-        var exchange = _exchanges.Get();
         try
         {
-            await RankAsync(context, exchange);
+            var exchange = _exchanges.Get();
+            try
+            {
+                await RankAsync(context, exchange);
+            }
+            finally
+            {
+                _exchanges.Return(exchange);
+            }
         }
         finally
         {
-            _exchanges.Return(exchange);
             Interlocked.Decrement(ref _calls);
         }
+    }
+
+    /// <summary>Counts a call, unless there are as many as there may be. Never above that, not even for a moment: another call would be refused for the sake of one that is refused too.</summary>
+    private bool TryEnter()
+    {
+        var calls = Volatile.Read(ref _calls);
+        while (calls < _limits.ConcurrentRankings)
+        {
+            var seen = Interlocked.CompareExchange(ref _calls, calls + 1, calls);
+            if (seen == calls)
+            {
+                return true;
+            }
+
+            calls = seen;
+        }
+
+        return false;
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
@@ -67,7 +90,7 @@ internal sealed class RankEndpoint
     {
         var deadline = ReadDeadline(context.Request.Headers);
 
-        // The place is taken with the body at hand: who sends slowly holds none.
+        // A place among the rankings at work is taken with the body at hand: who sends slowly holds none of them.
         var body = await exchange.ReadBodyAsync(context.Request.BodyReader, _limits.RankBody, context.RequestAborted);
         if (!_limit.TryEnter(out var inFlight))
         {

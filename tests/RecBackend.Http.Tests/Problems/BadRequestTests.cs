@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Net;
 using System.Text;
 using System.Text.Json.Nodes;
 using RecBackend.Core.Ranking;
@@ -223,30 +222,6 @@ public sealed class BadRequestTests(SharedHost shared) : IClassFixture<SharedHos
     }
 
     [Fact]
-    public async Task Ranking_whose_body_is_still_on_its_way_holds_a_place()
-    {
-        await using var host = await RunningHost.StartAsync(new HostSettings { Configuration = { ["RecBackend:Limits:ConcurrentRankings"] = "1" } });
-        const string Body = """{"user":"u","items":["i01"]}""";
-        var rest = new TaskCompletionSource();
-        var begun = new TaskCompletionSource();
-        using var slow = new SlowContent(Body, begun, rest.Task);
-        var held = host.Client.PostAsync("/v1/rank", slow);
-        await begun.Task.WaitAsync(TimeSpan.FromSeconds(30));
-
-        // The first bytes are on the wire; the host may not have read them yet.
-        var refused = 200;
-        for (var i = 0; i < 1_000 && refused == 200; i++)
-        {
-            refused = (await host.PostAsync("/v1/rank", Body)).Status;
-        }
-
-        Assert.Equal(429, refused);
-        rest.SetResult();
-        Assert.Equal(200, (int)(await held).StatusCode);
-        Assert.Equal(200, (await host.PostAsync("/v1/rank", Body)).Status);
-    }
-
-    [Fact]
     public async Task Failure_names_the_trace_of_the_caller()
     {
         await using var host = await RunningHost.StartAsync(new HostSettings { Ranker = _ => new BrokenRanker() });
@@ -285,27 +260,6 @@ public sealed class BadRequestTests(SharedHost shared) : IClassFixture<SharedHos
     private sealed class BrokenRanker : IRanker
     {
         public ValueTask<Core.Ranking.Ranking> RankAsync(RankRequest request, CancellationToken cancellation) => throw new InvalidDataException("of the test");
-    }
-
-    /// <summary>A body whose second half waits.</summary>
-    private sealed class SlowContent(string body, TaskCompletionSource begun, Task rest) : HttpContent
-    {
-        private readonly byte[] _bytes = Encoding.UTF8.GetBytes(body);
-
-        protected override async Task SerializeToStreamAsync(Stream stream, TransportContext? context)
-        {
-            await stream.WriteAsync(_bytes.AsMemory(0, _bytes.Length / 2));
-            await stream.FlushAsync();
-            begun.SetResult();
-            await rest;
-            await stream.WriteAsync(_bytes.AsMemory(_bytes.Length / 2));
-        }
-
-        protected override bool TryComputeLength(out long length)
-        {
-            length = _bytes.Length;
-            return true;
-        }
     }
 
     private sealed class HeldRanker : IRanker

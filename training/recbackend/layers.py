@@ -187,7 +187,7 @@ class Calibration(nn.Module):
 
 @dataclass(frozen=True)
 class RankingShape:
-    """Widths of the user encoder and the ranker. The defaults rank 500 candidates in about 60 MFLOP."""
+    """Widths of the user encoder and the ranker. The defaults rank 500 candidates in 50 to 60 MFLOP."""
 
     heads: int = 2
     head_width: int = 32

@@ -267,7 +267,7 @@ def _trace(wrapped: _Positional, inputs: dict[str, Tensor], outputs: list[str], 
             output_names=outputs,
             dynamic_axes=dynamic,
             opset_version=OPSET,
-            do_constant_folding=True,
+            do_constant_folding=False,  # training that goes on from a graph has to find the parameters there, not products of them
             **_TRACING,
         )
     return graph.getvalue()

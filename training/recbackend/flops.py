@@ -1,7 +1,8 @@
 """Arithmetic of a bundle's graphs, counted from the graphs themselves.
 
 A multiplication or an addition is one FLOP: a product of [m, k] and [k, n] is 2mkn. Operations on elements count one for each element that comes out, softmax and layer normalization five
-(SRP4CTR's "efficiency-FLOPs" and "inference-FLOPs" are those of a request at batch 1 and at 100 candidates). Moving numbers about (concatenating, transposing, gathering) is no arithmetic and counts nothing.
+(SRP4CTR's "efficiency-FLOPs" and "inference-FLOPs" are those of a request at batch 1 and at 100 candidates). Moving numbers about (concatenating, transposing, gathering) is no arithmetic and counts nothing. Nor
+does what is made of a graph's constants alone: it is done once, when the graph is loaded.
 """
 
 from __future__ import annotations
@@ -38,7 +39,14 @@ def of_graph(path: Path, **sizes: int) -> int:
     shapes = {one.name: tuple(one.dims) for one in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
         shapes[value.name] = tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)
-    return sum(_of_node(node, shapes) for node in graph.node)
+    constants = {"", *(one.name for one in graph.initializer)}
+    total = 0
+    for node in graph.node:
+        if constants.issuperset(node.input):
+            constants.update(node.output)
+        else:
+            total += _of_node(node, shapes)
+    return total
 
 
 def _of_node(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
@@ -68,7 +76,7 @@ class Costs:
     user: int
     ranker: int
     unfolded: int
-    """Encoding the user anew for each candidate, as a model does that has candidate and user in one row."""
+    """Encoding the user anew for each candidate, as a model does that has candidate and user in one row. What the ranker itself makes of the user, once a request, is not in it."""
 
     @property
     def folded(self) -> int:
@@ -78,8 +86,8 @@ class Costs:
 
 def of_bundle(folder: Path, candidates: int) -> Costs:
     user = of_graph(folder / "user_encoder.onnx", batch=1)
-    each = of_graph(folder / "ranker.onnx", batch=1, candidates=1)
-    return Costs(candidates, user, of_graph(folder / "ranker.onnx", batch=1, candidates=candidates), candidates * (user + each))
+    ranker, one, two = (of_graph(folder / "ranker.onnx", batch=1, candidates=count) for count in (candidates, 1, 2))
+    return Costs(candidates, user, ranker, candidates * (user + two - one))
 
 
 def report(folder: Path, candidates: list[int]) -> str:

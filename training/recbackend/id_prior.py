@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .layers import IdTable
+from .layers import IdTable, parts_of_rows
 from .tokenizer import FIRST_MERGE, PADDING
 from .train import ClickModel, Examples, Progress, begin
 
@@ -179,19 +179,33 @@ class RankerWithPrediction(nn.Module):
         super().__init__()
         self.ranker, self._item_id = ranker, item_id
         self.event, self.calibration = ranker.event + 1 + item_id, ranker.calibration
+        self.cuts = (item_id, item_id + 1, 2 * item_id + 1)
 
     def logits(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
         """The ranker's shapes -> [B, N]."""
         return self.ranker.logits(user_state, history_state, _filled_up(item, self._item_id), context)
 
+    def logits_of_request(
+        self, user_state: Tensor, history_state: Tensor, event: list[Tensor], statistics: Tensor | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        """`Ranker.logits_of_request` of an event that is cut at `cuts`."""
+        vector, how_far, predicted, *others = event
+        return self.ranker.logits_of_request(user_state, history_state, [vector + (1 - bounded(how_far)) * predicted, *others], statistics, context)
+
     def forward(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
         """The contract's inputs -> score [B, N], calibrated probabilities."""
-        return self.calibration(self.logits(user_state, history_state, item, context))
+        event, statistics = parts_of_rows(item, self.cuts, self.event)
+        return self.calibration(self.logits_of_request(user_state, history_state, event, statistics, context))
 
 
 def known(event: Tensor, at: int) -> Tensor:
-    """How far the items of events [B, M, …] are known, their element `at` -> [B, M, 1]. What goes on learning may take it out of its bounds."""
-    return event[:, :, at : at + 1].clamp(0.0, 1.0)
+    """How far the items of events [B, M, …] are known, their element `at` -> [B, M, 1]."""
+    return bounded(event[:, :, at : at + 1])
+
+
+def bounded(how_far: Tensor) -> Tensor:
+    """How far items are known, as the ID table says: what goes on learning may take it out of its bounds."""
+    return how_far.clamp(0.0, 1.0)
 
 
 def _filled_up(event: Tensor, item_id: int) -> Tensor:

@@ -32,6 +32,21 @@ def test_products_count_two_for_each_multiplication_and_the_rest_by_element(tmp_
         assert flops.of_graph(tmp_path / "g.onnx", batch=batch) == batch * each
 
 
+class _OfConstants(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(6, 5, bias=False), torch.nn.Linear(5, 4)
+
+    def forward(self, x):
+        return torch.matmul(x, (self.second.weight @ self.first.weight).t() * 2.0) + self.second.bias
+
+
+def test_what_is_made_of_constants_alone_counts_nothing(tmp_path):
+    export.write_graph(_OfConstants(), {"x": torch.randn(3, 6)}, ["y"], {name: {0: "batch"} for name in "xy"}, tmp_path / "g.onnx")
+    assert [node.op_type for node in onnx.load(str(tmp_path / "g.onnx")).graph.node].count("MatMul") == 2
+    assert flops.of_graph(tmp_path / "g.onnx", batch=3) == 3 * (2 * 6 * 4 + 4)
+
+
 def test_operator_that_is_not_known_is_refused(tmp_path):
     graph = helper.make_graph(
         [helper.make_node("Det", ["x"], ["y"])], "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 2])], [helper.make_tensor_value_info("y", TensorProto.FLOAT, [])]
@@ -52,9 +67,11 @@ def bundle(tmp_path_factory):
 
 def test_folding_saves_the_user_for_all_candidates_but_one(bundle):
     one, many = flops.of_bundle(bundle, 1), flops.of_bundle(bundle, 100)
-    assert one.folded == one.unfolded == one.user + one.ranker
+    assert one.folded == one.user + one.ranker
     assert many.user == one.user and many.unfolded == 100 * one.unfolded
     assert one.user < many.folded < many.unfolded
+    # One candidate more costs the same in both, but for the user; a matrix of the user is made once.
+    assert one.unfolded == one.user + flops.of_bundle(bundle, 2).ranker - one.ranker < one.folded
 
 
 def test_cost_of_a_candidate_is_linear_in_their_number(bundle):

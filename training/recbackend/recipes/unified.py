@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from .. import id_prior
 from ..data import UnfitData
 from ..features import Features
-from ..layers import Calibration, IdTable
+from ..layers import Calibration, IdTable, parts_of_rows
 from ..train import ClickConfig, ClickModel, Examples, Progress, TrainedModel, begin, conclude, fit, learn_clicks, requests
 from . import ctrl, id, mim, ppm, srp4ctr
 
@@ -133,6 +133,11 @@ class Events:
         parts = torch.split(joined, [*self.ids, *self.representations], 2)
         return [torch.cat([parts[place], parts[place + len(self.ids)]], 2) for place in range(len(self.ids))]
 
+    def places(self, tower: int) -> list[int]:
+        """For each element of a tower's event, its place in the joined one."""
+        ids, representations = sum(self.ids[:tower]), sum(self.ids) + sum(self.representations[:tower])
+        return [*range(ids, ids + self.ids[tower]), *range(representations, representations + self.representations[tower])]
+
 
 @dataclass(frozen=True)
 class Unknown:
@@ -176,6 +181,13 @@ class JoinedRanker(nn.Module):
         self.calibration = Calibration()
         self._known_at = None if unknown is None else unknown.known_at
         self.register_buffer("weights_of_unknown", None if unknown is None else torch.tensor(unknown.weights))
+        # Where the parts of a joined event begin that are read apart, and which of them are of which tower.
+        own = [events.places(tower) for tower in range(len(towers))]
+        begins = {one[cut] for one, ids, tower in zip(own, events.ids, towers) for cut in (0, ids, *tower.cuts) if cut < len(one)}
+        if unknown is not None:
+            begins |= {unknown.known_at, unknown.known_at + 1}
+        self.cuts = tuple(sorted(begins))
+        self._parts = [[part for part, begin in enumerate(self.cuts) if begin in one] for one in own]
 
     def logits_of_towers(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
         """user_state [B, S], history_state [B, L, H], item [B, N, dRow], context [B, C], or [B, N, C] for rows of a log -> [B, N, towers]."""
@@ -191,15 +203,31 @@ class JoinedRanker(nn.Module):
     def logits(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
         """The same inputs -> [B, N]."""
         logits = self.logits_of_towers(user_state, history_state, item, context)
+        return self._score(logits, None if self._known_at is None else id_prior.known(item, self._known_at))
+
+    def logits_of_request(
+        self, user_state: Tensor, history_state: Tensor, event: list[Tensor], statistics: Tensor | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        """`Ranker.logits_of_request` of a joined event that is cut at `cuts`."""
+        users, histories = torch.split(user_state, self._users, 1), torch.split(history_state, self._histories, 2)
+        logits = [
+            tower.logits_of_request(user, history, [event[part] for part in parts], statistics, context)
+            for tower, user, history, parts in zip(self.towers, users, histories, self._parts)
+        ]
+        return self._score(torch.stack(logits, 2), None if self._known_at is None else id_prior.bounded(event[self.cuts.index(self._known_at)]))
+
+    def _score(self, logits: Tensor, known: Tensor | None) -> Tensor:
+        """Logits of towers [B, N, towers], and how far items are known [B, N, 1] -> [B, N]."""
         mean = logits.mean(2)
-        if self._known_at is None:
+        if known is None:
             return mean
         of_unknown = (logits * self.weights_of_unknown).sum(2)
-        return of_unknown + id_prior.known(item, self._known_at)[:, :, 0] * (mean - of_unknown)
+        return of_unknown + known[:, :, 0] * (mean - of_unknown)
 
     def forward(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
         """The contract's inputs -> score [B, N], calibrated probabilities."""
-        return self.calibration(self.logits(user_state, history_state, item, context))
+        event, statistics = parts_of_rows(item, self.cuts, self.event)
+        return self.calibration(self.logits_of_request(user_state, history_state, event, statistics, context))
 
 
 def joined(towers: list[ClickModel], content: Tensor, features: Features, unknown: Unknown | None = None) -> ClickModel:

@@ -112,6 +112,7 @@ def _train(options: argparse.Namespace) -> None:
     recipe = recipe_module(options.recipe)
     config = configured(recipe.Config(), _settings(options))
     check_ranges(config, options.seed)
+    config.check()
     check_out(options.out)
     started = time.monotonic()
     dataset = data.read(options.data)

@@ -21,8 +21,11 @@ from . import safetensors
 from .data import DataError
 
 _CONFIG, _VOCABULARY, _WEIGHTS, _TOKENIZER = "config.json", "vocab.txt", "model.safetensors", "tokenizer_config.json"
-# What decides the arithmetic here. Of a file that says otherwise, the encoder would compute something, and something wrong.
-_EXPECTED = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
+# What decides the arithmetic, and the tokens, here. Of a file that says otherwise, the encoder would compute something, and something wrong.
+_EXPECTED = {"model_type": ("bert",), "hidden_act": ("gelu",), "position_embedding_type": ("absolute",)}
+_EXPECTED_TOKENIZER = {
+    "tokenizer_class": ("BertTokenizer", "BertTokenizerFast"), "tokenize_chinese_chars": (True,), "do_basic_tokenize": (True,), "word_tokenizer_type": ("basic",),
+}  # fmt: skip
 _LONGEST_WORD = 100
 _CJK = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F), (0x2B740, 0x2B81F), (0x2B820, 0x2CEAF), (0xF900, 0xFAFF), (0x2F800, 0x2FA1F))
 
@@ -197,6 +200,7 @@ def _described(folder: Path) -> tuple[Shape, WordPiece]:
             raise DataError(folder, None, f"is no folder of a BERT in Hugging Face's layout: it has no {name}")
     shape = _shape(folder / _CONFIG)
     options = _json(folder / _TOKENIZER) if (folder / _TOKENIZER).is_file() else {}
+    _expect(folder / _TOKENIZER, options, _EXPECTED_TOKENIZER)
     path = folder / _VOCABULARY
     try:
         # Not splitlines: a token may be a line separator of Unicode.
@@ -212,9 +216,7 @@ def _described(folder: Path) -> tuple[Shape, WordPiece]:
 
 def _shape(path: Path) -> Shape:
     document = _json(path)
-    for key, value in _EXPECTED.items():
-        if document.get(key, value) != value:
-            raise DataError(path, None, f"{key} is {document[key]!r}; only {value!r} can be read")
+    _expect(path, document, _EXPECTED)
     fields = dataclasses.fields(Shape)
     missing = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in document]
     if missing:
@@ -226,6 +228,13 @@ def _shape(path: Path) -> Shape:
     if shape.hidden_size % shape.num_attention_heads:
         raise DataError(path, None, f"hidden_size {shape.hidden_size} is no multiple of num_attention_heads {shape.num_attention_heads}")
     return shape
+
+
+def _expect(path: Path, document: dict[str, Any], expected: dict[str, tuple]) -> None:
+    """DataError for a key that is there and has none of the values that can be read."""
+    for key, values in expected.items():
+        if document.get(key, values[0]) not in values:
+            raise DataError(path, None, f"{key} is {document[key]!r}; only {' or '.join(repr(value) for value in values)} can be read")
 
 
 def _json(path: Path) -> dict[str, Any]:

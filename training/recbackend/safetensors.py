@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,11 +45,15 @@ def read(path: Path) -> dict[str, np.ndarray]:
         header = json.loads(content[8 : 8 + length])
     except ValueError as error:
         raise ValueError(f"{path}: the header is not JSON: {error}") from error
+    if not isinstance(header, dict):
+        raise ValueError(f"{path}: the header is no JSON object")
     body = memoryview(content)[8 + length :]
     tensors: dict[str, np.ndarray] = {}
     for name, entry in header.items():
         if name == "__metadata__":
             continue
+        if not _is_entry(entry):
+            raise ValueError(f"{path}: the header has no dtype, shape and data_offsets of tensor {name!r}")
         dtype = _READ.get(entry["dtype"])
         if dtype is None:
             raise ValueError(f"{path}: tensor {name!r} has type {entry['dtype']}; {', '.join(_READ)} can be read")
@@ -60,3 +65,10 @@ def read(path: Path) -> dict[str, np.ndarray]:
         tensor = np.frombuffer(bytes(body[begin:end]), dtype).reshape(entry["shape"])
         tensors[name] = (tensor.astype("<u4") << 16).view("<f4") if entry["dtype"] == "BF16" else tensor
     return tensors
+
+
+def _is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str):
+        return False
+    shape, offsets = entry.get("shape"), entry.get("data_offsets")
+    return all(isinstance(numbers, list) and all(type(number) is int and number >= 0 for number in numbers) for numbers in (shape, offsets)) and len(offsets) == 2

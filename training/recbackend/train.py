@@ -331,6 +331,9 @@ class ClickConfig:
     """Of the last stage, clicks. No recipe has more epochs than another, so that none is ahead by the length of its training alone. A long average is better than the weights of any epoch and
     changes little from one to the next, so that training may end with the first that is no better."""
 
+    def check(self) -> None:
+        """What settings must be together, or the files that they name: DataError or UnfitData, before anything is trained."""
+
 
 @dataclass
 class Fit:

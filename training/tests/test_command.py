@@ -9,7 +9,7 @@ from conftest import REPOSITORY
 from neutral import BERT_WORDS, HEADER, write_bert, write_folder
 
 from recbackend.__main__ import UsageError, _command, _parser, _settings, check_out, configured, feature_options, main, recipe_names
-from recbackend.data import DataError, read
+from recbackend.data import DataError, UnfitData, read
 from recbackend.features import FeatureOptions, build
 from recbackend.recipes import id as id_recipe
 from recbackend.recipes import ctrl, ppm, unified
@@ -133,19 +133,35 @@ def test_bert_of_the_user_is_trained_with_and_stays_out_of_the_bundle(tmp_path, 
     assert len(graphs) >= 3 and not any(977 in tensor.dims for graph in graphs for tensor in onnx.load(graph).graph.initializer)
 
 
-@pytest.mark.parametrize("recipe, setting", [("ctrl", "text_encoder"), ("unified", "ctrl.text_encoder")])
-def test_folder_that_holds_no_bert_is_refused_before_training(tmp_path, capsys, recipe, setting):
+@pytest.mark.parametrize("recipe, settings", [("ctrl", ["text_encoder={}"]), ("unified", ["aligned=true", "--config", "ctrl.text_encoder={}"])])
+def test_folder_that_holds_no_bert_is_refused_before_training(tmp_path, capsys, recipe, settings):
     data = text_events(tmp_path / "data")
-    assert main(["train", recipe, "--data", str(data), "--out", str(tmp_path / "b"), "--config", f"{setting}={tmp_path / 'x'}"]) == 2
+    arguments = [setting.format(tmp_path / "x") for setting in settings]
+    assert main(["train", recipe, "--data", str(data), "--out", str(tmp_path / "b"), "--config", *arguments]) == 2
     assert capsys.readouterr().err == f"rec train: {tmp_path / 'x'}: is no folder of a BERT in Hugging Face's layout: it has no config.json\n"
 
 
-def test_path_of_a_bert_is_taken_as_it_is_written(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_path_of_a_bert_is_taken_as_it_is_written():
     for name in ("123", "null", "[a]", "with space"):
-        write_bert(tmp_path / name)
-        assert configured(ctrl.Config(sentence=48), [f"text_encoder={name}"]).text_encoder == name
-        assert configured(unified.Config(ctrl=ctrl.Config(sentence=48)), [f"ctrl.text_encoder={name}"]).ctrl.text_encoder == name
+        assert configured(ctrl.Config(), [f"text_encoder={name}"]).text_encoder == name
+        assert configured(unified.Config(), [f"ctrl.text_encoder={name}"]).ctrl.text_encoder == name
+
+
+def test_bert_must_read_whole_sentences_in_whatever_order_both_are_set(tmp_path):
+    write_bert(tmp_path)
+    settings = [f"text_encoder={tmp_path}", "sentence=48"]
+    for order in (settings, settings[::-1]):
+        configured(ctrl.Config(), order).check()
+    with pytest.raises(DataError, match="reads 48 tokens, and sentences have up to 64"):
+        configured(ctrl.Config(), settings[:1]).check()
+
+
+def test_text_encoder_that_unified_would_not_read_is_refused(tmp_path):
+    write_bert(tmp_path)
+    config = configured(unified.Config(), [f"ctrl.text_encoder={tmp_path}", "ctrl.sentence=48"])
+    with pytest.raises(UnfitData, match="add --config aligned=true"):
+        config.check()
+    configured(config, ["aligned=true"]).check()
 
 
 def test_text_length_is_a_setting_of_the_recipe_or_refused(tmp_path, capsys):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from recbackend import metrics
 from recbackend.__main__ import UsageError
-from recbackend.data import HELD_OUT, TEST, TRAIN
+from recbackend.data import HELD_OUT, TEST, TRAIN, DataError
 from recbackend.features import FeatureOptions, build, compute
 from recbackend.quality import __main__ as command
 from recbackend.quality import bootstrap, controls, protocols, report, runs, slices, warmup
@@ -384,8 +384,9 @@ def test_content_controls_change_scores_and_not_labels(source, tmp_path, recipe,
         assert not np.array_equal(one["score"], scores[0]["score"])
 
 
-def test_ctrl_is_shuffled_as_its_paper_shuffles_it_and_reads_its_own_side_features(source, tmp_path):
+def test_ctrl_is_shuffled_as_its_paper_shuffles_it_and_reads_its_own_side_features(source, tmp_path, monkeypatch):
     """Genres and year, which shuffled data keeps, are in its sentences too; and its click model must not get those of another item."""
+    monkeypatch.setattr(controls, "with_shuffled_content", lambda *_: pytest.fail("content is shuffled twice"))
     bench = Bench(source, tmp_path / "runs", tmp_path / "quality.json", ONCE, commit="abc1234")
     bench.run(Run(Arm("ctrl", "shuffled"), "A", 1), silent())
     manifest = json.loads((tmp_path / "runs" / "bundles" / "A-ctrl-shuffled-1-abc1234" / "manifest.json").read_text("utf-8"))
@@ -404,6 +405,19 @@ def test_pictures_are_read_from_their_pixels(source, tmp_path):
     assert {row["control"] for row in rows} == {"pixels"} and all(0 < row["auc"] < 1 for row in rows)
     inputs = json.loads((tmp_path / "runs" / "bundles" / "A-mim-pixels-1-abc1234" / "manifest.json").read_text("utf-8"))["item_inputs"]
     assert inputs["image"] is not None and inputs["image_features"] is None
+
+
+def test_run_from_pixels_without_posters_is_refused(source, tmp_path):
+    bench = Bench(source, tmp_path / "runs", tmp_path / "quality.json", ONCE, commit="abc1234")
+    with pytest.raises(DataError, match="posters: has no poster of any item"):
+        bench.run(Run(Arm.parse("mim:pixels"), "A", 1), silent())
+
+
+@pytest.mark.parametrize("arm, unread", [("id:pixels", "image"), ("ctrl:pixels", "image"), ("srp4ctr:plots", "text")])
+def test_control_that_changes_nothing_a_recipe_reads_is_refused(bench, arm, unread):
+    with pytest.raises(UsageError, match=f"{arm}: the recipe reads no {unread}"):
+        bench.check(Run(Arm.parse(arm), "A", 1))
+    bench.check(Run(Arm.parse("ctrl:plots"), "A", 1))
 
 
 def test_plots_take_the_place_of_abstracts(source, tmp_path):

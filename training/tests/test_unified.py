@@ -134,6 +134,12 @@ def test_each_part_can_be_left_out_and_makes_a_difference(features, change):
     assert not np.allclose(with_it.scores(rows), scores, atol=1e-3)
 
 
+def test_nothing_is_learned_of_words_without_pre_trained_content(features):
+    config = dataclasses.replace(UNIFIED, towers=("ids",), pretrained_content=False, schedule=dataclasses.replace(QUICK, epochs=1))
+    first, second = (Replay(unified.train(features, dataclasses.replace(config, aligned=aligned), 1), features) for aligned in (False, True))
+    np.testing.assert_array_equal(first.scores(features.rows(2)), second.scores(features.rows(2)))
+
+
 @pytest.mark.parametrize("towers", [(), ("ids", "ids"), ("ids", "words")])
 def test_towers_that_are_none_are_refused(features, towers):
     with pytest.raises(UnfitData, match="any of ids, content, interests, sequence"):

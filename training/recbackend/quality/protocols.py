@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import convert, data
-from ..data import HELD_OUT, TRAIN, Dataset
+from ..data import HELD_OUT, TRAIN, DataError, Dataset
 
 PROTOCOLS = ("A", "B", "C")
 COLD = "cold"
@@ -17,9 +17,14 @@ PHASES = {"a": 20, "b": 40, "c": 60}
 
 
 def prepare(source: Path, folder: Path, protocol: str, pixels: bool = False, text: str = "abstract") -> Dataset:
-    """Converts the source to `folder`, with the given features of the posters or with their pixels, and reads it. `text`: of `convert.movielens_1m`."""
+    """Converts the source to `folder`, with the given features of the posters or with their pixels, and reads it. `text`: of `convert.movielens_1m`.
+
+    DataError where pixels are asked for and no item has a poster."""
     convert.movielens_1m(source, folder, protocol, image_features="none" if pixels else "pca128", posters=pixels, text=text)
-    return data.read(folder)
+    dataset = data.read(folder)
+    if pixels and not any(item.image for item in dataset.items):
+        raise DataError(source / "posters", None, "has no poster of any item, as ID.jpg")
+    return dataset
 
 
 def after(dataset: Dataset, phase: str) -> Dataset:

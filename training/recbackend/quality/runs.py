@@ -162,9 +162,13 @@ class Bench:
         self._prepared: tuple[str, Dataset] | None = None  # the last one, by its folder's name
 
     def check(self, run: Run) -> None:
-        """Loads what a run needs of the code, which from here on may change: UsageError for a control that the recipe does not have."""
-        if run.arm.recipe not in COUNTED:
-            self._recipe(run)
+        """Loads what a run needs of the code, which from here on may change: UsageError for a control that the recipe does not have, or that changes nothing that it reads."""
+        if run.arm.recipe in COUNTED:
+            return
+        recipe, *_ = self._recipe(run)
+        needed = {PIXELS: "image", PLOTS: "text"}.get(run.arm.control)
+        if needed is not None and needed not in recipe.READS:
+            raise command_line.UsageError(f"{run.arm}: the recipe reads no {needed}")
 
     def run(self, run: Run, progress: ProgressLine) -> list[dict]:
         """Trains (or counts), measures, keeps scores and bundle, adds the figures to the file, and returns them."""
@@ -237,6 +241,7 @@ class Bench:
             raise command_line.UsageError(f"{run.arm}: {error}") from None
         if self.limits.epochs is not None:
             config = with_epochs(config, self.limits.epochs)
+        config.check()
         return recipe, config, command_line.feature_options(_FLAGS, recipe.READS, config, FeatureOptions())
 
     def _bundle(self, run: Run) -> Path:

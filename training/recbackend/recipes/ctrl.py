@@ -61,8 +61,8 @@ class Config(id_recipe.Config):
     words: Schedule = Schedule(epochs=3, batch=64, learning_rate=2e-3, final_learning_rate=0.05)
     alignment: Schedule = Schedule(epochs=1, batch=512, least_steps=50, learning_rate=1e-3, final_learning_rate=0.05)
 
-    def __post_init__(self) -> None:
-        """DataError for a folder that holds no BERT: now rather than after the stages that `unified` has before this."""
+    def check(self) -> None:
+        """DataError for a folder that holds no BERT."""
         if self.text_encoder is not None:
             bert.check(Path(self.text_encoder), self.sentence)
 

@@ -38,11 +38,11 @@ _Config = TypeVar("_Config", bound=ClickConfig)
 @dataclass(frozen=True)
 class Config(ClickConfig):
     """What `ClickConfig` has goes for all towers, but for requests, batches and dropout of items: these are each recipe's own (`ids.request`), and here of training that is gone on with alone.
-    Of the recipes' other settings, their widths and schedules of pre-training are used."""
+    Of the recipes' other settings, their widths and schedules of pre-training are used; switches that are here too are read here alone."""
 
     towers: tuple[str, ...] = ("ids", "content", "interests")
     pretrained_content: bool = True
-    """Off, nothing is learned of content before clicks are, and no ID vectors are predicted from words: the control of `mim`, for all towers."""
+    """Off, nothing is learned of content before clicks are, and no ID vectors are aligned with or predicted from words: the control of `mim`, for all towers."""
     tuned: bool = True
     """MIM's tuning of content on behaviour. Without it, content is contrasted text and picture, fused at random."""
     plugged: bool = True
@@ -65,6 +65,12 @@ class Config(ClickConfig):
     mim: mim.Config = mim.Config()
     ppm: ppm.Config = ppm.Config()
     srp4ctr: srp4ctr.Config = srp4ctr.Config()
+
+    def check(self) -> None:
+        """UnfitData for a text encoder that nothing would read; DataError for a folder that holds none."""
+        if self.ctrl.text_encoder is not None and not self.aligned:
+            raise UnfitData("unified reads ctrl.text_encoder where its ID tower is aligned with sentences; add --config aligned=true")
+        self.ctrl.check()
 
 
 # The joined model
@@ -294,7 +300,7 @@ def of_tower(name: str, config: Config) -> ClickConfig:
 
 
 def _ids(features: Features, config: Config, seed: int, progress: Progress | None) -> ClickModel:
-    if not config.aligned:
+    if not (config.aligned and config.pretrained_content):
         return id.build(features, _with_common(config, config.ids), seed)
     if not features.schema.text_size:
         raise UnfitData("unified aligns its ID tower with items' text, and reads none here; train it with aligned=false")

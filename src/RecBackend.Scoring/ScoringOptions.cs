@@ -36,12 +36,6 @@ public sealed class ScoringOptions
     /// <summary>Candidates of all rankings of a batch, filled up ones included: what bounds its memory. A single ranking that has more runs alone.</summary>
     public int MaxBatchCandidates { get; set; } = 65_536;
 
-    /// <summary>
-    /// Least candidates of a part, where a ranking is scored in parts at once by processors that nobody else needs; 0 = never. A run of the demo's ranker costs as much as thirty candidates
-    /// before the first one, so that small parts waste what they win. On a GPU rankings are joined, not divided.
-    /// </summary>
-    public int PartCandidates { get; set; } = 250;
-
     /// <summary>How many batches of item contents are encoded, or pictures checked, at once, beside the rankings; 0 = half of the processors, at least one.</summary>
     public int EncodingConcurrency { get; set; }
 
@@ -66,9 +60,6 @@ public sealed class ScoringOptions
     /// <summary><see cref="MaxBatch"/> with its default applied.</summary>
     public int EffectiveBatch => MaxBatch != 0 ? MaxBatch : Provider == ScoringProvider.Cpu ? 1 : 16;
 
-    /// <summary><see cref="PartCandidates"/>, but 0 on a GPU.</summary>
-    public int EffectivePart => Provider == ScoringProvider.Cpu ? PartCandidates : 0;
-
     /// <summary><see cref="EncodingConcurrency"/> with its default applied.</summary>
     public int EffectiveEncodingConcurrency => EncodingConcurrency == 0 ? Math.Max(1, Environment.ProcessorCount / 2) : EncodingConcurrency;
 
@@ -83,7 +74,6 @@ public sealed class ScoringOptions
         InRange(nameof(MaxBatch), MaxBatch, 0, 1024);
         InRange(nameof(BatchDelayMicroseconds), BatchDelayMicroseconds, 0, 1_000_000);
         InRange(nameof(MaxBatchCandidates), MaxBatchCandidates, 1, 1_048_576);
-        InRange(nameof(PartCandidates), PartCandidates, 0, 1_048_576);
         InRange(nameof(EncodingConcurrency), EncodingConcurrency, 0, 4096);
         InRange(nameof(EncodingBatch), EncodingBatch, 1, 4096);
         InRange(nameof(IntraOpThreads), IntraOpThreads, 1, 1024);

@@ -58,7 +58,7 @@ internal static class CatalogCurve
             var names = new List<(string Series, double X)>();
             foreach (var (size, catalog) in options.Items.Zip(catalogs))
             {
-                var engine = await BenchEngine.OpenAsync(Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"catalog-{size}")), cancellation, RowPrecision.Half, new() { PartCandidates = 0 });
+                var engine = await BenchEngine.OpenAsync(Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"catalog-{size}")), cancellation, RowPrecision.Half);
                 engines.Add(engine);
                 await engine.ActivateAsync(options.Bundle, cancellation);
                 Fill(engine.Catalog, size, cancellation);

@@ -24,7 +24,7 @@ internal sealed class CurvesBenchmark(CurvesOptions options)
 
         if (options.Curves.Any(x => x != "catalog"))
         {
-            await using var engine = await BenchEngine.OpenAsync(Path.Combine(folder.Path, "engine"), cancellation, scoring: new() { PartCandidates = 0 });
+            await using var engine = await BenchEngine.OpenAsync(Path.Combine(folder.Path, "engine"), cancellation);
             await engine.ActivateAsync(options.Bundle, cancellation);
             await engine.LoadAsync(data, cancellation);
             if (options.Curves.Contains("candidates"))

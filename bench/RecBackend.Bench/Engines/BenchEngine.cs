@@ -114,10 +114,10 @@ internal sealed class BenchEngine : IAsyncDisposable
     }
 
     /// <summary>Opens a state folder, empty or not.</summary>
-    public static async Task<BenchEngine> OpenAsync(string state, CancellationToken cancellation, RowPrecision precision = RowPrecision.Single, ScoringOptions? scoring = null)
+    public static async Task<BenchEngine> OpenAsync(string state, CancellationToken cancellation, RowPrecision precision = RowPrecision.Single)
     {
         Directory.CreateDirectory(state);
-        var runtime = new ScoringRuntime(scoring ?? new ScoringOptions(), TimeProvider.System, NullLogger<ScoringRuntime>.Instance);
+        var runtime = new ScoringRuntime(new ScoringOptions(), TimeProvider.System, NullLogger<ScoringRuntime>.Instance);
         var embedded = await EmbeddedEngine.OpenAsync(
             new EmbeddedOptions { Directory = ServerState.Engine(state) }, TimeProvider.System, NullLogger.Instance, cancellation: cancellation);
         var engine = new BenchEngine(embedded, runtime, new FileBundleStore(ServerState.Bundles(state), runtime, NullLogger<FileBundleStore>.Instance), precision);

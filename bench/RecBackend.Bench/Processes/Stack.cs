@@ -8,18 +8,15 @@ namespace RecBackend.Bench.Processes;
 internal static class Stack
 {
     /// <summary>A server on <paramref name="state"/>.</summary>
-    public static Task<HostProcess> StartServerAsync(string state, CancellationToken cancellation, bool http2 = false, params string[] settings) => HostProcess.StartAsync(
+    public static Task<HostProcess> StartServerAsync(string state, CancellationToken cancellation, bool http2 = false) => HostProcess.StartAsync(
         "server",
         Installation.Server,
-        [.. ServerArguments(state), .. settings],
+        ServerArguments(state),
         cancellation,
         http2: http2);
 
     /// <summary>Command line of a server on <paramref name="state"/>.</summary>
     public static string[] ServerArguments(string state) => ["--RecBackend:State", state, "--RecBackend:Development", "true"];
-
-    /// <summary>Settings of a server that divides rankings into parts of at least so many candidates, or never (0).</summary>
-    public static string[] PartCandidates(int least) => ["--RecBackend:Scoring:PartCandidates", least.ToString(CultureInfo.InvariantCulture)];
 
     /// <summary>A gateway in front of hosts that it is told of.</summary>
     public static Task<HostProcess> StartGatewayAsync(CancellationToken cancellation, params IEnumerable<IPEndPoint> hosts) => StartGatewayAsync(hosts, http2: false, cancellation);

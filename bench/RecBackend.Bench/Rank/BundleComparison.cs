@@ -12,7 +12,7 @@ namespace RecBackend.Bench.Rank;
 /// Two bundles on the same serving path, each with an engine in this process and a server of its own, asked the same in turns; and each as it would be without a cache, which encodes candidates,
 /// history and user in every request.
 /// </summary>
-internal sealed class BundleComparison(int size, int requests, int seed, int partCandidates, string[] bundles, string dataFolder)
+internal sealed class BundleComparison(int size, int requests, int seed, string[] bundles, string dataFolder)
 {
     private const int DistinctRequests = 500;
 
@@ -34,9 +34,9 @@ internal sealed class BundleComparison(int size, int requests, int seed, int par
             {
                 var place = string.Create(CultureInfo.InvariantCulture, $"bundle-{i}");
                 var prepared = await PreparedState.CreateAsync(Path.Combine(folder.Path, place, "prepared"), bundles[i], data, cancellation);
-                var engine = await BenchEngine.OpenAsync(prepared.CopyTo(Path.Combine(folder.Path, place, "in-process")), cancellation, scoring: new() { PartCandidates = partCandidates });
+                var engine = await BenchEngine.OpenAsync(prepared.CopyTo(Path.Combine(folder.Path, place, "in-process")), cancellation);
                 running.Add(engine);
-                var server = await Stack.StartServerAsync(prepared.CopyTo(Path.Combine(folder.Path, place, "server")), cancellation, settings: Stack.PartCandidates(partCandidates));
+                var server = await Stack.StartServerAsync(prepared.CopyTo(Path.Combine(folder.Path, place, "server")), cancellation);
                 running.Add(server);
                 names.Add(engine.Layout.Version);
                 lanes.Add(new BareLane(new BareRanker(bundles[i], engine.Layout, size), await engine.RecordAsync(workload, 16)));
@@ -46,7 +46,7 @@ internal sealed class BundleComparison(int size, int requests, int seed, int par
             }
 
             RunFacts.Print(Console.Out, string.Join(", ", names));
-            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"load     one caller, {size} candidates of {data.Items.Count:N0} items, {requests:N0} rankings of each way, {UncachedRequests} uncached ones, {RankBenchmark.Divided(partCandidates)}, in turns, seed {seed}"));
+            Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"load     one caller, {size} candidates of {data.Items.Count:N0} items, {requests:N0} rankings of each way, {UncachedRequests} uncached ones, in turns, seed {seed}"));
             var cached = await Turns.MeasureAsync("in turns", [.. lanes.Select(x => x.ToTurn(workload.Count))], requests, cancellation);
             var without = await Turns.MeasureAsync("uncached", [.. uncached.Select(x => x.ToTurn(workload.Count))], UncachedRequests, cancellation);
 

@@ -13,7 +13,7 @@ namespace RecBackend.Bench.Rank;
 /// Ranks the same requests in four ways, one caller at a time. The ways take turns in short rounds (A, B, C, D, A, B, …), so that whatever else the machine does hits all alike and their ratios
 /// mean something even where the absolute figures wander.
 /// </summary>
-internal sealed class RankBenchmark(int[] sizes, int requests, int warmUp, int limit, int seed, string[] ways, int partCandidates, string bundle, string dataFolder)
+internal sealed class RankBenchmark(int[] sizes, int requests, int warmUp, int limit, int seed, string[] ways, string bundle, string dataFolder)
 {
     /// <summary>Rankings of one way before the next has its turn.</summary>
     public const int RoundLength = 50;
@@ -32,15 +32,15 @@ internal sealed class RankBenchmark(int[] sizes, int requests, int warmUp, int l
         var data = DataSet.Read(dataFolder).WithAtLeast(sizes.Max());
         using var folder = new ScratchFolder(Path.GetTempPath());
         var prepared = await PreparedState.CreateAsync(Path.Combine(folder.Path, "prepared"), bundle, data, cancellation);
-        await using var engine = await BenchEngine.OpenAsync(prepared.CopyTo(Path.Combine(folder.Path, "in-process")), cancellation, scoring: new() { PartCandidates = partCandidates });
+        await using var engine = await BenchEngine.OpenAsync(prepared.CopyTo(Path.Combine(folder.Path, "in-process")), cancellation);
         var overHttp = ways.Contains("http") || ways.Contains("gateway");
-        await using var server = overHttp ? await Stack.StartServerAsync(prepared.CopyTo(Path.Combine(folder.Path, "server")), cancellation, settings: Stack.PartCandidates(partCandidates)) : null;
+        await using var server = overHttp ? await Stack.StartServerAsync(prepared.CopyTo(Path.Combine(folder.Path, "server")), cancellation) : null;
         await using var gateway = ways.Contains("gateway") ? await Stack.StartGatewayAsync(cancellation, server!.Endpoint) : null;
 
         RunFacts.Print(Console.Out, engine.Layout.Version);
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"load     one caller, {requests:N0} rankings of each kind after {warmUp:N0} to warm up, rounds of {RoundLength}, {data.Items.Count:N0} items, limit {(limit == 0 ? "none" : limit)}, {Divided(partCandidates)}, seed {seed}"));
+            $"load     one caller, {requests:N0} rankings of each kind after {warmUp:N0} to warm up, rounds of {RoundLength}, {data.Items.Count:N0} items, limit {(limit == 0 ? "none" : limit)}, seed {seed}"));
 
         var all = new List<RankFigures>();
         foreach (var size in sizes)
@@ -56,10 +56,6 @@ internal sealed class RankBenchmark(int[] sizes, int requests, int warmUp, int l
 
         return 0;
     }
-
-    /// <summary>How rankings are scored, in words.</summary>
-    public static string Divided(int partCandidates) =>
-        partCandidates == 0 ? "each ranking on one processor" : string.Create(CultureInfo.InvariantCulture, $"parts of {partCandidates} candidates or more on idle processors");
 
     private async Task<RankFigures> MeasureAsync(
         int size, DataSet data, BenchEngine engine, IPEndPoint? server, IPEndPoint? gateway, CancellationToken cancellation)

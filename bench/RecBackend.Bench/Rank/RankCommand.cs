@@ -1,6 +1,5 @@
 using System.CommandLine;
 using RecBackend.Bench.DataSets;
-using RecBackend.Scoring;
 
 namespace RecBackend.Bench.Rank;
 
@@ -19,11 +18,6 @@ internal static class RankCommand
             Description = "Which to measure beside the bare call: inprocess, http, gateway.",
             DefaultValueFactory = _ => "inprocess,http,gateway",
         };
-        var part = new Option<int>("--part-candidates")
-        {
-            Description = "Least candidates of a part, where a ranking is divided among idle processors (RecBackend:Scoring:PartCandidates); 0 = never, so that engine and server use one, as the bare call does.",
-            DefaultValueFactory = _ => new ScoringOptions().PartCandidates,
-        };
         var bundles = new Option<string?>("--bundles")
         {
             Description = "Folders of two bundles, separated by a comma: compares them on the same path, at the last number of candidates, and shows what they would cost uncached.",
@@ -40,7 +34,7 @@ internal static class RankCommand
             "rank",
             "Latency of a ranking, one caller at a time: the bare ONNX Runtime call, the pipeline in process, over HTTP, and through the gateway, interleaved in one run.")
         {
-            candidates, requests, warmUp, limit, seed, ways, part, bundles, SampleOptions.Bundle, SampleOptions.Data, json,
+            candidates, requests, warmUp, limit, seed, ways, bundles, SampleOptions.Bundle, SampleOptions.Data, json,
         };
         candidates.Validators.Add(result =>
         {
@@ -68,7 +62,6 @@ internal static class RankCommand
                 int.Parse(parsed.GetValue(candidates)!.Split(',')[^1], System.Globalization.CultureInfo.InvariantCulture),
                 parsed.GetValue(requests),
                 parsed.GetValue(seed),
-                parsed.GetValue(part),
                 [.. two.Split(',').Select(Path.GetFullPath)],
                 parsed.GetValue(SampleOptions.Data)!).RunAsync(parsed.GetValue(json), cancellation)
             : new RankBenchmark(
@@ -78,7 +71,6 @@ internal static class RankCommand
             parsed.GetValue(limit),
             parsed.GetValue(seed),
             parsed.GetValue(ways)!.Split(','),
-            parsed.GetValue(part),
             parsed.GetValue(SampleOptions.Bundle)!,
             parsed.GetValue(SampleOptions.Data)!).RunAsync(parsed.GetValue(json), cancellation));
         return command;

@@ -116,25 +116,6 @@ internal sealed class AdmissionGate
         return WaitAsync(waiter, deadline, cancellation);
     }
 
-    /// <summary>Takes more places for somebody who has one, as far as nobody needs them: at most half of those that are free, rounded up, so that the next caller finds one where there are several. Never waits.</summary>
-    /// <param name="atMost">How many at most; less than 1 = none.</param>
-    /// <returns>How many it took. Each must be followed by one <see cref="Leave"/>.</returns>
-    public int TakeIdle(int atMost)
-    {
-        if (atMost < 1)
-        {
-            return 0;
-        }
-
-        lock (_lock)
-        {
-            // A free place means that nobody waits.
-            var taken = Math.Min(atMost, (_free + 1) / 2);
-            _free -= taken;
-            return taken;
-        }
-    }
-
     /// <summary>Gives the place back: to the next in line, if anybody waits.</summary>
     /// <param name="ran">How long the run took that held the place, if what the next ones will wait is to be reckoned from it.</param>
     public void Leave(TimeSpan? ran = null)

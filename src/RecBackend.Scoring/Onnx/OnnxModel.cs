@@ -22,7 +22,6 @@ internal sealed class OnnxModel : IModel
     private readonly ConcurrentQueue<ItemBatch> _batches = new();
     private readonly ConcurrentQueue<RankBatch> _rankBatches = new();
     private readonly RankBatcher? _batcher;
-    private readonly int _part;
     private readonly UseCount _uses = new();
 
     public OnnxModel(ModelLayout layout, ScoringRuntime runtime, Graph itemEncoder, Graph userEncoder, Graph ranker, IdTable items, IdTable users, ItemReader reader)
@@ -36,7 +35,6 @@ internal sealed class OnnxModel : IModel
         _users = users;
         _reader = reader;
         var options = runtime.Options;
-        _part = options.EffectivePart;
         if (options.EffectiveBatch > 1 && ranker.TakesBatches)
         {
             var rules = new BatchingRules(
@@ -120,34 +118,18 @@ internal sealed class OnnxModel : IModel
                 return await _batcher.ScoreAsync(new QueuedRanking(user, rows, count, context, scores, deadline), cancellation);
             }
 
-            var gate = _runtime.RankGate;
-            await gate.EnterAsync(deadline, cancellation);
-            var idle = _part == 0 ? 0 : gate.TakeIdle((count / _part) - 1);
+            await _runtime.RankGate.EnterAsync(deadline, cancellation);
             var begin = _runtime.Clock.GetTimestamp();
-            TimeSpan? work = null;
+            TimeSpan? ran = null;
             try
             {
-                if (idle == 0)
-                {
-                    Score(user, rows, 0, count, context, scores);
-                }
-                else
-                {
-                    await new DividedScoring(this, user, rows, count, context, scores, 1 + idle).RunAsync();
-                }
-
-                var ran = _runtime.Clock.GetElapsedTime(begin);
-                work = ran * (1 + idle);
-                return ran;
+                Score(user, rows, count, context, scores);
+                ran = _runtime.Clock.GetElapsedTime(begin);
+                return ran.Value;
             }
             finally
             {
-                // What the next ones will wait follows from the time of all places together.
-                gate.Leave(work);
-                for (var place = 0; place < idle; place++)
-                {
-                    gate.Leave();
-                }
+                _runtime.RankGate.Leave(ran);
             }
         }
         finally
@@ -188,14 +170,7 @@ internal sealed class OnnxModel : IModel
         ArgumentOutOfRangeException.ThrowIfLessThan(scores.Length, count, nameof(scores));
     }
 
-    /// <summary>Runs the ranker on a part of the candidates, on the calling thread.</summary>
-    /// <param name="user">The user.</param>
-    /// <param name="rows">Of all candidates.</param>
-    /// <param name="first">The first candidate of the part.</param>
-    /// <param name="count">How many candidates it has.</param>
-    /// <param name="context">The context.</param>
-    /// <param name="scores">Of all candidates; those of the part are written.</param>
-    internal unsafe void Score(UserEncoding user, float[] rows, int first, int count, float[] context, float[] scores)
+    private unsafe void Score(UserEncoding user, float[] rows, int count, float[] context, float[] scores)
     {
         // The arrays are pinned already by contract; `fixed` then costs nothing, and keeps a caller's slip from corrupting memory.
         fixed (float* userState = user.UserState, historyState = user.HistoryState, item = rows, contextValues = context, score = scores)
@@ -205,14 +180,13 @@ internal sealed class OnnxModel : IModel
             {
                 run.Input(0, userState, user.UserState.Length);
                 run.Input(1, historyState, user.HistoryState.Length);
-                var skipped = first * Layout.Row;
-                run.Input(2, item + skipped, rows.Length - skipped);
+                run.Input(2, item, rows.Length);
                 if (Layout.Context.Count > 0)
                 {
                     run.Input(3, contextValues, context.Length);
                 }
 
-                run.Output(0, score + first, scores.Length - first);
+                run.Output(0, score, scores.Length);
                 _ranker.Run(run);
             }
             finally

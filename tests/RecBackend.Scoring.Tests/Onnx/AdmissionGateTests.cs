@@ -239,41 +239,6 @@ public sealed class AdmissionGateTests : IDisposable
         Assert.True(admitted > 0 && rejected > 0);
     }
 
-    [Theory]
-    [InlineData(4, 1, 9, 2)]
-    [InlineData(4, 1, 1, 1)]
-    [InlineData(4, 1, 0, 0)]
-    [InlineData(4, 1, -1, 0)]
-    [InlineData(4, 3, 9, 1)]
-    [InlineData(4, 4, 9, 0)]
-    [InlineData(2, 1, 9, 1)]
-    public async Task Idle_places_are_taken_up_to_half_of_the_free_ones(int places, int inside, int atMost, int taken)
-    {
-        var gate = Gate(places, queue: 10);
-        for (var i = 0; i < inside; i++)
-        {
-            await gate.EnterAsync(Deadline.None, default);
-        }
-
-        Assert.Equal(taken, gate.TakeIdle(atMost));
-        Assert.Equal(places - inside - taken, gate.Free);
-    }
-
-    [Fact]
-    public async Task Who_waits_gets_an_idle_place_that_is_given_back()
-    {
-        var gate = Gate(concurrency: 2, queue: 10);
-        await gate.EnterAsync(Deadline.None, default);
-        Assert.Equal(1, gate.TakeIdle(1));
-
-        var waiting = gate.EnterAsync(Deadline.None, default).AsTask();
-        Assert.False(waiting.IsCompleted);
-        gate.Leave();
-
-        await waiting;
-        Assert.Equal(0, gate.TakeIdle(1));
-    }
-
     [Fact]
     public async Task Entering_a_free_gate_allocates_nothing()
     {

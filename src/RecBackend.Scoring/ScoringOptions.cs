@@ -36,11 +36,6 @@ public sealed class ScoringOptions
     /// <summary>Candidates of all rankings of a batch, filled up ones included: what bounds its memory. A single ranking that has more runs alone.</summary>
     public int MaxBatchCandidates { get; set; } = 65_536;
 
-    /// <summary>
-    /// Most candidates of one run of the ranker on a processor, whose caches hold what a run makes on its way; a ranking of more takes several runs, one after the other. 0 = all in one, as on a GPU.
-    /// </summary>
-    public int RunCandidates { get; set; } = 640;
-
     /// <summary>How many batches of item contents are encoded, or pictures checked, at once, beside the rankings; 0 = half of the processors, at least one.</summary>
     public int EncodingConcurrency { get; set; }
 
@@ -65,9 +60,6 @@ public sealed class ScoringOptions
     /// <summary><see cref="MaxBatch"/> with its default applied.</summary>
     public int EffectiveBatch => MaxBatch != 0 ? MaxBatch : Provider == ScoringProvider.Cpu ? 1 : 16;
 
-    /// <summary><see cref="RunCandidates"/>, without a bound where there is none.</summary>
-    public int EffectiveRun => Provider == ScoringProvider.Cpu && RunCandidates != 0 ? RunCandidates : int.MaxValue;
-
     /// <summary><see cref="EncodingConcurrency"/> with its default applied.</summary>
     public int EffectiveEncodingConcurrency => EncodingConcurrency == 0 ? Math.Max(1, Environment.ProcessorCount / 2) : EncodingConcurrency;
 
@@ -82,7 +74,6 @@ public sealed class ScoringOptions
         InRange(nameof(MaxBatch), MaxBatch, 0, 1024);
         InRange(nameof(BatchDelayMicroseconds), BatchDelayMicroseconds, 0, 1_000_000);
         InRange(nameof(MaxBatchCandidates), MaxBatchCandidates, 1, 1_048_576);
-        InRange(nameof(RunCandidates), RunCandidates, 0, 1_048_576);
         InRange(nameof(EncodingConcurrency), EncodingConcurrency, 0, 4096);
         InRange(nameof(EncodingBatch), EncodingBatch, 1, 4096);
         InRange(nameof(IntraOpThreads), IntraOpThreads, 1, 1024);

@@ -30,7 +30,6 @@ public sealed class ScoringRuntimeTests
         { "MaxConcurrency", new() { MaxConcurrency = -1 } },
         { "QueueLength", new() { QueueLength = -1 } },
         { "EncodingConcurrency", new() { EncodingConcurrency = -1 } },
-        { "RunCandidates", new() { RunCandidates = -1 } },
         { "EncodingBatch", new() { EncodingBatch = 0 } },
         { "IntraOpThreads", new() { IntraOpThreads = 0 } },
         { "MaxImagePixels", new() { MaxImagePixels = 0 } },

@@ -170,19 +170,7 @@ internal sealed class OnnxModel : IModel
         ArgumentOutOfRangeException.ThrowIfLessThan(scores.Length, count, nameof(scores));
     }
 
-    /// <summary>Scores all candidates in as few runs as there may be, of like numbers of them.</summary>
-    private void Score(UserEncoding user, float[] rows, int count, float[] context, float[] scores)
-    {
-        var runs = 1 + ((count - 1) / _runtime.Options.EffectiveRun);
-        for (var (run, first) = (1, 0); run <= runs; run++)
-        {
-            var end = (int)((long)count * run / runs);
-            Score(user, rows, first, end - first, context, scores);
-            first = end;
-        }
-    }
-
-    private unsafe void Score(UserEncoding user, float[] rows, int first, int count, float[] context, float[] scores)
+    private unsafe void Score(UserEncoding user, float[] rows, int count, float[] context, float[] scores)
     {
         // The arrays are pinned already by contract; `fixed` then costs nothing, and keeps a caller's slip from corrupting memory.
         fixed (float* userState = user.UserState, historyState = user.HistoryState, item = rows, contextValues = context, score = scores)
@@ -192,14 +180,13 @@ internal sealed class OnnxModel : IModel
             {
                 run.Input(0, userState, user.UserState.Length);
                 run.Input(1, historyState, user.HistoryState.Length);
-                var skipped = first * Layout.Row;
-                run.Input(2, item + skipped, rows.Length - skipped);
+                run.Input(2, item, rows.Length);
                 if (Layout.Context.Count > 0)
                 {
                     run.Input(3, contextValues, context.Length);
                 }
 
-                run.Output(0, score + first, scores.Length - first);
+                run.Output(0, score, scores.Length);
                 _ranker.Run(run);
             }
             finally

@@ -42,10 +42,10 @@ hash_of() {
   (cd "$root" && { find "$@" \( -name bin -o -name obj \) -prune -o -type f -print0 2>/dev/null || true; } | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16)
 }
 
-# What a restore depends on: the projects, and the folder of the unpacked packages, whose path a restore writes down.
+# What a restore depends on: the projects, the user's package sources, and the folder of the unpacked packages, whose path a restore writes down.
 restore_hash() {
   (cd "$root" && { find src grains gateway bench tests -name '*.csproj' -print0 2>/dev/null; printf '%s\0' Directory.*.props RecBackend.sln *.slnf global.json; } |
-    sort -z | xargs -0 sha256sum | cat - <(hash_of build/packages) <(echo "$packages" "$unpacked") | sha256sum | cut -c1-16)
+    sort -z | xargs -0 sha256sum | cat - <(hash_of build/packages) <(cat "$HOME/.nuget/NuGet/NuGet.Config" 2>/dev/null) <(echo "$packages" "$unpacked") | sha256sum | cut -c1-16)
 }
 
 setup_verb() {
@@ -84,15 +84,13 @@ solution() { cat "$stamps/solution"; }
 setup() {
   command -v dotnet >/dev/null || die "the .NET 10 SDK is missing: 'dotnet' is not on the PATH"
   mkdir -p "$cache" "$stamps"
-  local hash
-  hash=$(restore_hash)
-  if [[ -f $stamps/restored && $(<"$stamps/restored") == "$hash" ]] && restored_files_exist; then return; fi
+  if [[ -f $stamps/restored && $(<"$stamps/restored") == "$(restore_hash)" ]] && restored_files_exist; then return; fi
   # Two checkouts of one user must not make the same package at the same time.
   exec 9>"$cache/setup.lock"
   flock 9
   restore
   exec 9>&-
-  echo "$hash" >"$stamps/restored"
+  restore_hash >"$stamps/restored" # computed anew: the first restore of a user writes the list of package sources
 }
 
 restored_files_exist() {

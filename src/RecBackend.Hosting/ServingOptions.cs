@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Configuration;
 using RecBackend.Core.Catalog;
+using RecBackend.Core.Models;
 using RecBackend.Http.Configuration;
 using RecBackend.Scoring;
 
@@ -38,7 +39,7 @@ public sealed record ServingOptions
         {
             State = Path.GetFullPath(section.Require("State", stateMeaning)),
             Development = section.Read("Development", false),
-            Precision = section.Read("Catalog:Precision", RowPrecision.Single),
+            Precision = section.Read("Catalog:Precision", new ModelDirectoryOptions().Precision),
             Scoring = ReadScoring(section.GetSection("Scoring")),
         };
     }

@@ -114,7 +114,7 @@ internal sealed class BenchEngine : IAsyncDisposable
     }
 
     /// <summary>Opens a state folder, empty or not.</summary>
-    public static async Task<BenchEngine> OpenAsync(string state, CancellationToken cancellation, RowPrecision precision = RowPrecision.Single)
+    public static async Task<BenchEngine> OpenAsync(string state, CancellationToken cancellation, RowPrecision precision = RowPrecision.Half)
     {
         Directory.CreateDirectory(state);
         var runtime = new ScoringRuntime(new ScoringOptions(), TimeProvider.System, NullLogger<ScoringRuntime>.Instance);

@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
 using Orleans.Runtime.MembershipService.SiloMetadata;
-using RecBackend.Core.Catalog;
 using RecBackend.Core.Models;
 using RecBackend.Grains.Placement;
 
@@ -42,7 +41,7 @@ internal sealed class CatalogCopy(
     {
         try
         {
-            return await replicas[silo.SiloAddress].ReadRowsAsync(bundles, from, options?.Precision ?? RowPrecision.Single).WaitAsync(cancellation);
+            return await replicas[silo.SiloAddress].ReadRowsAsync(bundles, from, (options ?? new()).Precision).WaitAsync(cancellation);
         }
         catch (Exception error) when (error is OrleansException or TimeoutException)
         {

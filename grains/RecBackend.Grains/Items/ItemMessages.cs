@@ -17,15 +17,15 @@ public sealed class ContentState
 
     /// <summary>See <see cref="ItemContent.Categories"/>.</summary>
     [Id(2), Key(2)]
-    public string[] Categories { get; init; } = [];
+    public string[] Categories { get; set; } = [];
 
     /// <summary>See <see cref="ItemContent.Tags"/>.</summary>
     [Id(3), Key(3)]
-    public string[] Tags { get; init; } = [];
+    public string[] Tags { get; set; } = [];
 
     /// <summary>See <see cref="ItemContent.Attributes"/>.</summary>
     [Id(4), Key(4)]
-    public Dictionary<string, string> Attributes { get; init; } = [];
+    public Dictionary<string, string> Attributes { get; set; } = [];
 
     /// <summary>See <see cref="ItemContent.Image"/>.</summary>
     [Id(5), Key(5)]

@@ -53,7 +53,9 @@ internal sealed partial class SilentSilos(
 
     private async Task<SiloAddress[]> ReadAsync(CancellationToken cancellation)
     {
+#pragma warning disable CS0618 // Later versions of 10.4 want ReadAllAsync, which 10.4.0 does not have.
         var entries = (await table.ReadAll()).Members.Select(member => member.Item1);
+#pragma warning restore CS0618
 
         // One that ran at this silo's own address is taken for dead by Orleans itself.
         var fresh = entries.Where(entry => entry.Status == SiloStatus.Active && !entry.SiloAddress.Endpoint.Equals(self.SiloAddress.Endpoint) && IsFresh(entry)).ToArray();

@@ -29,11 +29,11 @@ public sealed record RecordedChange
 
     /// <summary>Address of the silo that leads it, as Orleans writes it.</summary>
     [Id(1), Key(1)]
-    public string Leader { get; init; } = "";
+    public string Leader { get; set; } = "";
 
     /// <summary>The version that is to answer.</summary>
     [Id(2), Key(2)]
-    public string Version { get; init; } = "";
+    public string Version { get; set; } = "";
 
     /// <summary>How far it is.</summary>
     [Id(3), Key(3)]

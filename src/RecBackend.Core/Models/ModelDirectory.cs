@@ -12,7 +12,7 @@ namespace RecBackend.Core.Models;
 public sealed record ModelDirectoryOptions
 {
     /// <summary>Form of the catalogue's rows.</summary>
-    public RowPrecision Precision { get; init; } = RowPrecision.Single;
+    public RowPrecision Precision { get; init; } = RowPrecision.Half;
 
     /// <summary>Items that are encoded in one call.</summary>
     public int EncodeBatch { get; init; } = 32;

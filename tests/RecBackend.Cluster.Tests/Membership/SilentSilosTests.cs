@@ -68,7 +68,9 @@ public sealed class SilentSilosTests
     private Task Wait(params MembershipEntry[] entries)
     {
         var data = new MembershipTableData([.. entries.Select(entry => Tuple.Create(entry, "1"))], new TableVersion(1, "1"));
+#pragma warning disable CS0618 // Later versions of 10.4 want ReadAllAsync, which 10.4.0 does not have.
         var table = Fake.Of<IMembershipTable>((method, _) => method.Name == nameof(IMembershipTable.ReadAll) ? Task.FromResult(data) : throw new NotSupportedException(method.Name));
+#pragma warning restore CS0618
         var self = Fake.Of<ILocalSiloDetails>((_, _) => Self);
         var options = Options.Create(new ClusterMembershipOptions { IAmAliveTablePublishTimeout = TimeSpan.FromSeconds(2), NumMissedTableIAmAliveLimit = 3 });
         return new SilentSilos(table, self, options, _time, NullLogger<SilentSilos>.Instance).WaitAsync(default);

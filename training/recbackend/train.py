@@ -327,8 +327,8 @@ class ClickConfig:
     request: int = 8
     """Rows of a user that training scores with one history (`requests`). More is faster, and trains on histories that are staler than those of serving."""
     history: int = 50
-    schedule: Schedule = Schedule(epochs=10, batch=256, least_steps=150, learning_rate=3e-3, final_learning_rate=0.05, average=1.5, patience=0)
-    """Of the last stage, clicks. No recipe has more epochs than another, so that none is ahead by the length of its training alone. A long average is better than the weights of any epoch and
+    schedule: Schedule = Schedule(epochs=10, batch=256, least_steps=150, learning_rate=12e-3, final_learning_rate=0.05, average=1.5, patience=0)
+    """Of the last stage, clicks. A recipe whose model has a transformer learns more slowly (docs/quality.md, Search); no recipe has more epochs than another, so that none is ahead by the length of its training alone. A long average is better than the weights of any epoch and
     changes little from one to the next, so that training may end with the first that is no better."""
 
     def check(self) -> None:

@@ -56,6 +56,7 @@ class Config(ClickConfig):
     text_schedule: Schedule = Schedule(epochs=12, batch=256, learning_rate=3e-3)
     image_schedule: Schedule = Schedule(epochs=10, batch=128, learning_rate=2e-3)
     user_schedule: Schedule = replace(ClickConfig.schedule, epochs=1, learning_rate=2e-3, average=0.1)
+    schedule: Schedule = replace(ClickConfig.schedule, learning_rate=3e-3)
 
 
 # Stage 1

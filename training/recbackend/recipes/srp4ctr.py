@@ -12,7 +12,7 @@ the rest were not to be found in what could be read of the paper; training/READM
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -40,6 +40,7 @@ class Config(ClickConfig):
     dropout: float = 0.1
     """Of the encoder, the bridge and the querying transformer."""
     pretraining: Schedule = Schedule(epochs=8, batch=128, least_steps=50, learning_rate=2e-3, final_learning_rate=0.05, weight_decay=0.01)
+    schedule: Schedule = replace(ClickConfig.schedule, learning_rate=3e-3)
 
 
 # The encoder and its pre-training

@@ -37,7 +37,7 @@ _Config = TypeVar("_Config", bound=ClickConfig)
 
 @dataclass(frozen=True)
 class Config(ClickConfig):
-    """What `ClickConfig` has goes for all towers, but for requests, batches and dropout of items: these are each recipe's own (`ids.request`), and here of training that is gone on with alone.
+    """What `ClickConfig` has goes for all towers, but for requests, batches, learning rates and dropout of items: these are each recipe's own (`ids.request`), and here of training that is gone on with alone.
     Of the recipes' other settings, their widths and schedules of pre-training are used; switches that are here too are read here alone."""
 
     towers: tuple[str, ...] = ("ids", "content", "interests")
@@ -63,7 +63,7 @@ class Config(ClickConfig):
     ids: id.Config = id.Config()
     ctrl: ctrl.Config = ctrl.Config()
     mim: mim.Config = mim.Config()
-    ppm: ppm.Config = ppm.Config()
+    ppm: ppm.Config = ppm.Config(schedule=replace(ppm.Config.schedule, learning_rate=6e-3))
     srp4ctr: srp4ctr.Config = srp4ctr.Config()
 
     def check(self) -> None:
@@ -340,7 +340,7 @@ def _sequence(features: Features, config: Config, seed: int, progress: Progress 
 def _with_common(config: Config, own: _Config) -> _Config:
     """A recipe's settings, with those that all recipes have taken from `config`."""
     common = {one.name: getattr(config, one.name) for one in fields(ClickConfig) if one.name not in ("request", "item_dropout")}
-    return replace(own, **common | {"schedule": replace(config.schedule, batch=own.schedule.batch)})
+    return replace(own, **common | {"schedule": replace(config.schedule, batch=own.schedule.batch, learning_rate=own.schedule.learning_rate)})
 
 
 def train(features: Features, config: Config, seed: int, progress: Progress | None = None) -> TrainedModel:

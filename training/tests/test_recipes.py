@@ -370,7 +370,16 @@ def test_pace_says_how_long_ago_the_newest_and_all_events_were():
 def test_recipes_read_the_pace_and_learn_clicks_for_the_same_number_of_epochs(name):
     baseline, config = id_recipe.Config(), recipe_module(name).Config()
     assert config.shape.pace and config.shape == baseline.shape
-    assert dataclasses.replace(config.schedule, batch=1) == dataclasses.replace(baseline.schedule, batch=1)
+    assert dataclasses.replace(config.schedule, batch=1, learning_rate=1) == dataclasses.replace(baseline.schedule, batch=1, learning_rate=1)
+
+
+def test_towers_of_unified_learn_at_rates_of_their_own():
+    config = dataclasses.replace(unified.Config(), schedule=dataclasses.replace(unified.Config.schedule, epochs=7, learning_rate=1.0))
+    towers = {name: unified.of_tower(name, config).schedule for name in unified.TOWERS}
+    assert {schedule.epochs for schedule in towers.values()} == {7}
+    assert towers["ids"].learning_rate == id_recipe.Config.schedule.learning_rate
+    assert towers["interests"].learning_rate == mim.Config.schedule.learning_rate
+    assert towers["sequence"].learning_rate == srp4ctr.Config.schedule.learning_rate
 
 
 @pytest.mark.parametrize("name", recipe_names())

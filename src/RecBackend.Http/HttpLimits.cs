@@ -43,7 +43,7 @@ public sealed class HttpLimits
     public int ConcurrentRankings { get; set; } = 512;
 
     /// <summary>How many times its latency on a host at rest, and 20 ms in any case, a ranking may take. Above, fewer are let in at once, and the others get 429.</summary>
-    public int RankLatencyTolerance { get; set; } = 8;
+    public int RankLatencyTolerance { get; set; } = 4;
 
     /// <summary>Calls with scope ingest at once.</summary>
     public int ConcurrentIngests { get; set; } = 128;

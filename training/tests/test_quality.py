@@ -472,7 +472,7 @@ def test_resumed_and_frozen_model_are_measured_on_the_same_rows(source, tmp_path
     frozen, resumed = (np.load(runs.scores_path(bench.folder, row)) for row in rows if row["split"] == "test")
     np.testing.assert_array_equal(frozen["label"], resumed["label"])
     # Nine tenths of the rows say something that the first tenth did not.
-    assert metrics.auc(resumed["label"], resumed["score"]) > metrics.auc(frozen["label"], frozen["score"]) + 0.01
+    assert metrics.auc(resumed["label"], resumed["score"]) > metrics.auc(frozen["label"], frozen["score"]) + 0.003
     assert bench.record.holds(Run(Arm("id", "resumed"), "A", 1), "abc1234")
     assert "| `id`, frozen | 1 |" in report.tables_of(report.groups_of(rows, bench.folder, tmp_path / "i.json"), [], "quality.json")
 

@@ -40,7 +40,7 @@ class Config(ClickConfig):
     dropout: float = 0.1
     """Of the encoder, the bridge and the querying transformer."""
     pretraining: Schedule = Schedule(epochs=8, batch=128, least_steps=50, learning_rate=2e-3, final_learning_rate=0.05, weight_decay=0.01)
-    schedule: Schedule = replace(ClickConfig.schedule, learning_rate=3e-3)
+    schedule: Schedule = replace(ClickConfig.schedule, learning_rate=6e-3)
 
 
 # The encoder and its pre-training

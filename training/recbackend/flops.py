@@ -76,7 +76,8 @@ class Costs:
     user: int
     ranker: int
     unfolded: int
-    """Encoding the user anew for each candidate, as a model does that has candidate and user in one row. What the ranker itself makes of the user, once a request, is not in it."""
+    """Encoding the user anew for each candidate, as a model does that has candidate and user in one row. It has no use for the matrix that the exported ranker makes of a request's user
+    (`layers.CalibratedRanker.logits_of_request`), so what a candidate more costs is counted, and one candidate is cheaper than folded."""
 
     @property
     def folded(self) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .layers import IdTable, parts_of_rows
+from .layers import CalibratedRanker, IdTable
 from .tokenizer import FIRST_MERGE, PADDING
 from .train import ClickModel, Examples, Progress, begin
 
@@ -172,7 +172,7 @@ class UserEncoderWithPrediction(nn.Module):
         return self.encoder(user_embedding=user_embedding, history=_filled_up(history, self._item_id), **others)
 
 
-class RankerWithPrediction(nn.Module):
+class RankerWithPrediction(CalibratedRanker):
     """A ranker that reads rows of ID vector ‖ how far it is known ‖ predicted ID vector ‖ representation ‖ statistics."""
 
     def __init__(self, ranker: nn.Module, item_id: int):
@@ -182,20 +182,15 @@ class RankerWithPrediction(nn.Module):
         self.cuts = (item_id, item_id + 1, 2 * item_id + 1)
 
     def logits(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
-        """The ranker's shapes -> [B, N]."""
+        """`CalibratedRanker.logits`."""
         return self.ranker.logits(user_state, history_state, _filled_up(item, self._item_id), context)
 
     def logits_of_request(
         self, user_state: Tensor, history_state: Tensor, event: list[Tensor], statistics: Tensor | None = None, context: Tensor | None = None
     ) -> Tensor:
-        """`Ranker.logits_of_request` of an event that is cut at `cuts`."""
+        """`CalibratedRanker.logits_of_request`."""
         vector, how_far, predicted, *others = event
         return self.ranker.logits_of_request(user_state, history_state, [vector + (1 - bounded(how_far)) * predicted, *others], statistics, context)
-
-    def forward(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
-        """The contract's inputs -> score [B, N], calibrated probabilities."""
-        event, statistics = parts_of_rows(item, self.cuts, self.event)
-        return self.calibration(self.logits_of_request(user_state, history_state, event, statistics, context))
 
 
 def known(event: Tensor, at: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Layers that more than one recipe uses.
 
-Shapes: B users (rows of a training batch, or the one user of a request), N candidates of each, L events of history, d a width. In training N is 1.
-The ranker runs per request, so whatever depends on the user alone is computed in the user encoder and only added or multiplied in the ranker.
+Shapes: B users (of groups of rows of a log, or the one user of a request), N candidates of each, L events of history, d a width.
+What depends on the user alone is computed in the user encoder, once a change of the history; the ranker, which runs for every request, makes of it one matrix (`Ranker.logits_of_request`).
 """
 
 from __future__ import annotations
@@ -268,7 +268,38 @@ class Pace(nn.Module):
         return torch.cat([part.sum(1) / present.sum(1, keepdim=True).clamp(min=1.0) for part, present in parts], 1)
 
 
-class Ranker(nn.Module):
+class CalibratedRanker(nn.Module):
+    """A bundle's ranker, in two forms that compute the same: `logits`, which training reads, and `logits_of_request`, which is cheaper for many candidates. `tests/test_ranker.py` compares them."""
+
+    event: int
+    """Width of ID embedding ‖ representation in a row."""
+    cuts: tuple[int, ...]
+    """Where, besides 0, the parts of an event begin that `logits_of_request` reads apart."""
+    calibration: Calibration
+
+    def logits(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
+        """user_state [B, S], history_state [B, L, H], item [B, N, dRow], context [B, C], or in training [B, N, C] -> [B, N]."""
+        raise NotImplementedError
+
+    def logits_of_request(
+        self, user_state: Tensor, history_state: Tensor, event: list[Tensor], statistics: Tensor | None = None, context: Tensor | None = None
+    ) -> Tensor:
+        """`logits` with fewer passes over tensors of all candidates, for the price of a matrix of each user. It is what is exported.
+
+        user_state [B, S], history_state [B, L, H], event [B, N, …] in parts that begin at 0 and at `cuts`, statistics [B, N, s], context [B, C] -> [B, N].
+        """
+        raise NotImplementedError
+
+    def forward(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
+        """The contract's inputs -> score [B, N], calibrated probabilities."""
+        if item.shape[1] == 1 and not torch.jit.is_tracing():
+            # Rows of a log, each with a user of its own: the users' matrices would cost several times what they save.
+            return self.calibration(self.logits(user_state, history_state, item, context))
+        event, statistics = parts_of_rows(item, self.cuts, self.event)
+        return self.calibration(self.logits_of_request(user_state, history_state, event, statistics, context))
+
+
+class Ranker(CalibratedRanker):
     """Target attention, then a deep network beside low-rank crosses of candidate, what it read of the history, and the user.
 
     Products of candidate and user, and of candidate and history, are given to the deep network: left alone, it takes epochs to find out that they matter.
@@ -293,7 +324,7 @@ class Ranker(nn.Module):
         self.calibration = Calibration()
 
     def logits(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
-        """user_state [B, S], history_state [B, L, H], item [B, N, dRow], context [B, C], or in training [B, N, C] -> [B, N]."""
+        """`CalibratedRanker.logits`."""
         deep, crossed = self.interactions(user_state, history_state, item, context)
         return (self.deep[-1](deep) + self.cross_score(crossed)).reshape(item.shape[0], -1)
 
@@ -316,10 +347,7 @@ class Ranker(nn.Module):
     def logits_of_request(
         self, user_state: Tensor, history_state: Tensor, event: list[Tensor], statistics: Tensor | None = None, context: Tensor | None = None
     ) -> Tensor:
-        """`logits` with fewer passes over tensors of all candidates, for the price of a matrix of each user. It is what is exported.
-
-        user_state [B, S], history_state [B, L, H], event [B, N, …] in parts, statistics [B, N, s], context [B, C] -> [B, N].
-        """
+        """`CalibratedRanker.logits_of_request`."""
         known = torch.cat(event, 2) if len(event) > 1 else event[0]
         candidate = [known] if statistics is None else [known, self.statistics(statistics)]
         read, agreement = self.attention(known, history_state)
@@ -355,11 +383,6 @@ class Ranker(nn.Module):
             expand = torch.cat([before.expand.weight for before in self.crosses[:place]], 1)
             reduced = torch.cat([reduced, cross.reduce(x0 * functional.linear(reduced, expand, scales[place - 1]))], 1)
         return (reduced * products).sum(1, keepdim=True) + constant
-
-    def forward(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
-        """The contract's inputs -> score [B, N], calibrated probabilities."""
-        event, statistics = parts_of_rows(item, (), self.event)
-        return self.calibration(self.logits_of_request(user_state, history_state, event, statistics, context))
 
 
 def parts_of_rows(item: Tensor, cuts: Iterable[int], event: int) -> tuple[list[Tensor], Tensor | None]:

@@ -148,9 +148,9 @@ def requests(features: Features, rows: np.ndarray, size: int, seed: int = 0) -> 
 
 
 class ClickModel(nn.Module):
-    """The three graphs and the ID tables joined for training: one candidate a row, logits out.
+    """The three graphs and the ID tables joined for training: logits out.
 
-    What it computes is what serving computes from the cached parts: the same modules run in the same order.
+    What it computes is what serving computes from the cached parts, by the same modules, but for the ranker's other form (`layers.CalibratedRanker`).
     """
 
     def __init__(

@@ -413,11 +413,12 @@ def test_run_from_pixels_without_posters_is_refused(source, tmp_path):
         bench.run(Run(Arm.parse("mim:pixels"), "A", 1), silent())
 
 
-@pytest.mark.parametrize("arm, unread", [("id:pixels", "image"), ("ctrl:pixels", "image"), ("srp4ctr:plots", "text")])
+@pytest.mark.parametrize("arm, unread", [("id:pixels", "image"), ("ctrl:pixels", "image"), ("srp4ctr:plots", "text"), ("id:shuffled", "image and no image_features and no text")])
 def test_control_that_changes_nothing_a_recipe_reads_is_refused(bench, arm, unread):
     with pytest.raises(UsageError, match=f"{arm}: the recipe reads no {unread}"):
         bench.check(Run(Arm.parse(arm), "A", 1))
     bench.check(Run(Arm.parse("ctrl:plots"), "A", 1))
+    bench.check(Run(Arm.parse("ctrl:shuffled"), "A", 1))
 
 
 def test_plots_take_the_place_of_abstracts(source, tmp_path):

@@ -9,11 +9,11 @@ import torch
 from neutral import random_dataset
 from test_features import changed_future
 from recbackend import metrics
-from recbackend.data import TEST, TRAIN, VALID
+from recbackend.data import TEST, TRAIN, VALID, UnfitData
 from recbackend.encoders import TextEncoder
 from recbackend.features import FeatureOptions, build, compute
 from recbackend.layers import Dropout, HistoryProjection, IdTable, Pace, RankingShape, SequenceEncoder, Standardize, TargetAttention
-from recbackend.__main__ import recipe_module, recipe_names
+from recbackend.__main__ import configured, recipe_module, recipe_names
 from recbackend.quality.runs import with_epochs
 from recbackend.recipes import id as id_recipe
 from recbackend.recipes import ctrl, mim, ppm, srp4ctr, unified
@@ -380,6 +380,26 @@ def test_towers_of_unified_learn_at_rates_of_their_own():
     assert towers["ids"].learning_rate == id_recipe.Config.schedule.learning_rate
     assert towers["interests"].learning_rate == mim.Config.schedule.learning_rate
     assert towers["sequence"].learning_rate == srp4ctr.Config.schedule.learning_rate
+    # Frozen content bears more than a transformer that is trained.
+    assert towers["content"].learning_rate == 6e-3 > ppm.Config.schedule.learning_rate
+
+
+@pytest.mark.parametrize(
+    "settings, words",
+    [
+        (['towers=["ids","other"]'], "no towers ids, other"),
+        (["towers=[]"], "no towers at all"),
+        (['towers=["ids","ids"]'], "each once"),
+        (["schedule.learning_rate=5e-4"], "a schedule.learning_rate each"),
+        (["schedule.batch=64"], "a schedule.batch each"),
+        (["aligned=true", 'towers=["content"]'], "needs that tower"),
+        (["aligned=true", "pretrained_content=false"], "needs that tower"),
+    ],
+)
+def test_settings_of_unified_that_nothing_reads_are_refused(settings, words):
+    with pytest.raises(UnfitData, match=words):
+        configured(unified.Config(), settings).check()
+    configured(unified.Config(), ["aligned=true", "ids.schedule.learning_rate=5e-4"]).check()
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -8,7 +8,6 @@ import torch
 from test_recipes import QUICK, UNIFIED, only, tasteful
 
 from recbackend import id_prior
-from recbackend.data import UnfitData
 from recbackend.recipes import id as id_recipe
 from recbackend.recipes import mim, unified
 from recbackend.replay import Replay, encode_items
@@ -138,12 +137,6 @@ def test_nothing_is_learned_of_words_without_pre_trained_content(features):
     config = dataclasses.replace(UNIFIED, towers=("ids",), pretrained_content=False, schedule=dataclasses.replace(QUICK, epochs=1))
     first, second = (Replay(unified.train(features, dataclasses.replace(config, aligned=aligned), 1), features) for aligned in (False, True))
     np.testing.assert_array_equal(first.scores(features.rows(2)), second.scores(features.rows(2)))
-
-
-@pytest.mark.parametrize("towers", [(), ("ids", "ids"), ("ids", "words")])
-def test_towers_that_are_none_are_refused(features, towers):
-    with pytest.raises(UnfitData, match="any of ids, content, interests, sequence"):
-        unified.train(features, dataclasses.replace(UNIFIED, towers=towers), 1)
 
 
 @pytest.mark.parametrize("reads", [("text",), ("image_features",), ("categories", "attributes")], ids=["text alone", "pictures alone", "side features alone"])

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from .. import id_prior
 from ..data import UnfitData
 from ..features import Features
-from ..layers import Calibration, IdTable, parts_of_rows
+from ..layers import CalibratedRanker, Calibration, IdTable
 from ..train import ClickConfig, ClickModel, Examples, Progress, TrainedModel, begin, conclude, fit, learn_clicks, requests
 from . import ctrl, id, mim, ppm, srp4ctr
 
@@ -37,8 +37,8 @@ _Config = TypeVar("_Config", bound=ClickConfig)
 
 @dataclass(frozen=True)
 class Config(ClickConfig):
-    """What `ClickConfig` has goes for all towers, but for requests, batches, learning rates and dropout of items: these are each recipe's own (`ids.request`), and here of training that is gone on with alone.
-    Of the recipes' other settings, their widths and schedules of pre-training are used; switches that are here too are read here alone."""
+    """What `ClickConfig` has goes for all towers, but for batches and learning rates, which are each tower's own (`ids.schedule.batch`), and for requests and dropout of items, which are too (`ids.request`), and here of
+    training that is gone on with. Of the recipes' other settings, their widths and schedules of pre-training are used; switches that are here too are read here alone."""
 
     towers: tuple[str, ...] = ("ids", "content", "interests")
     pretrained_content: bool = True
@@ -64,10 +64,19 @@ class Config(ClickConfig):
     ctrl: ctrl.Config = ctrl.Config()
     mim: mim.Config = mim.Config()
     ppm: ppm.Config = ppm.Config(schedule=replace(ppm.Config.schedule, learning_rate=6e-3))
+    """The tower above frozen content has no transformer, and bears twice the rate of `ppm` itself (docs/quality.md, Search)."""
     srp4ctr: srp4ctr.Config = srp4ctr.Config()
 
     def check(self) -> None:
-        """UnfitData for a text encoder that nothing would read; DataError for a folder that holds none."""
+        """UnfitData for towers that there are not, and for settings that nothing would read; DataError for a folder that holds no text encoder."""
+        unknown = [name for name in self.towers if name not in TOWERS]
+        if unknown or not self.towers or len(set(self.towers)) < len(self.towers):
+            raise UnfitData(f"unified has no towers {', '.join(self.towers) or 'at all'}; any of {', '.join(TOWERS)} are allowed, each once")
+        for name in ("learning_rate", "batch"):
+            if getattr(self.schedule, name) != getattr(ClickConfig.schedule, name):
+                raise UnfitData(f"unified's towers have a schedule.{name} each; set those of ids.schedule, ppm.schedule, mim.schedule and srp4ctr.schedule")
+        if self.aligned and not (self.pretrained_content and "ids" in self.towers):
+            raise UnfitData("unified aligns its tower ids before clicks are learned; aligned=true needs that tower, and pretrained_content")
         if self.ctrl.text_encoder is not None and not self.aligned:
             raise UnfitData("unified reads ctrl.text_encoder where its ID tower is aligned with sentences; add --config aligned=true")
         self.ctrl.check()
@@ -175,7 +184,7 @@ class JoinedUserEncoder(nn.Module):
         return torch.cat([user for user, _ in states], 1), torch.cat([history for _, history in states], 2)
 
 
-class JoinedRanker(nn.Module):
+class JoinedRanker(CalibratedRanker):
     """The rankers of all towers. The score is the mean of theirs, for unknown items a weighted one."""
 
     def __init__(self, towers: list[nn.Module], encoder: JoinedUserEncoder, events: Events, unknown: Unknown | None):
@@ -207,14 +216,14 @@ class JoinedRanker(nn.Module):
         return torch.stack(logits, 2)
 
     def logits(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
-        """The same inputs -> [B, N]."""
+        """`CalibratedRanker.logits`."""
         logits = self.logits_of_towers(user_state, history_state, item, context)
         return self._score(logits, None if self._known_at is None else id_prior.known(item, self._known_at))
 
     def logits_of_request(
         self, user_state: Tensor, history_state: Tensor, event: list[Tensor], statistics: Tensor | None = None, context: Tensor | None = None
     ) -> Tensor:
-        """`Ranker.logits_of_request` of a joined event that is cut at `cuts`."""
+        """`CalibratedRanker.logits_of_request`."""
         users, histories = torch.split(user_state, self._users, 1), torch.split(history_state, self._histories, 2)
         logits = [
             tower.logits_of_request(user, history, [event[part] for part in parts], statistics, context)
@@ -229,11 +238,6 @@ class JoinedRanker(nn.Module):
             return mean
         of_unknown = (logits * self.weights_of_unknown).sum(2)
         return of_unknown + known[:, :, 0] * (mean - of_unknown)
-
-    def forward(self, user_state: Tensor, history_state: Tensor, item: Tensor, context: Tensor | None = None) -> Tensor:
-        """The contract's inputs -> score [B, N], calibrated probabilities."""
-        event, statistics = parts_of_rows(item, self.cuts, self.event)
-        return self.calibration(self.logits_of_request(user_state, history_state, event, statistics, context))
 
 
 def joined(towers: list[ClickModel], content: Tensor, features: Features, unknown: Unknown | None = None) -> ClickModel:
@@ -346,9 +350,6 @@ def _with_common(config: Config, own: _Config) -> _Config:
 def train(features: Features, config: Config, seed: int, progress: Progress | None = None) -> TrainedModel:
     """All stages; each tower stops on the validation part's AUC."""
     schema = features.schema
-    unknown = [name for name in config.towers if name not in TOWERS]
-    if unknown or not config.towers or len(set(config.towers)) < len(config.towers):
-        raise UnfitData(f"unified has no towers {', '.join(config.towers) or 'at all'}; any of {', '.join(TOWERS)} are allowed, each once")
     if not (schema.text_size or schema.image_features or schema.image or schema.categories or schema.attributes):
         raise UnfitData("unified needs items with content, and reads none here; train the id recipe")
     content = content_of(features, config, seed, progress)

@@ -8,7 +8,6 @@ namespace RecBackend.Scoring.Tests.Onnx;
 public sealed class OnnxModelLifetimeTests : IDisposable
 {
     private readonly TemporaryFolder _state = new();
-    private readonly List<EncodingUrgency> _ended = [];
 
     public void Dispose() => _state.Dispose();
 
@@ -117,24 +116,24 @@ public sealed class OnnxModelLifetimeTests : IDisposable
     {
         using var runtime = TestRuntime.Create(new ScoringOptions { MaxConcurrency = 1, EncodingConcurrency = 1 });
         await using var model = await TestRuntime.LoadAsync(runtime, Golden.Path("tiny-bundle"), _state.Path);
-        await runtime.EncodeGate.EnterAsync(Deadline.None, default);
+        using var limit = new CancellationTokenSource(TimeSpan.FromSeconds(30));
+        await runtime.EncodeGate.EnterAsync(Deadline.None, limit.Token);
         var bulk = EncodeAsync(EncodingUrgency.Warm);
         var ingest = EncodeAsync(EncodingUrgency.Ingest);
+
+        // Takes the place after the item, before the bulk work, which cannot end while it holds it.
+        var next = runtime.EncodeGate.EnterAsync(Deadline.None, limit.Token).AsTask();
         runtime.EncodeGate.Leave();
-        await ingest.WaitAsync(TimeSpan.FromSeconds(30));
+        await ingest;
+        await next;
+        Assert.False(bulk.IsCompleted);
+        Assert.Equal(1, runtime.EncodeGate.Waiting);
 
-        // Whoever writes leaves its place to the one behind: had that one gone first, it would have ended first.
-        await bulk.WaitAsync(TimeSpan.FromSeconds(30));
-        Assert.Equal([EncodingUrgency.Ingest, EncodingUrgency.Warm], _ended);
+        runtime.EncodeGate.Leave();
+        await bulk;
 
-        async Task EncodeAsync(EncodingUrgency urgency)
-        {
-            await model.EncodeItemsAsync(ModelFixture.Contents(1, seed: 1), new float[model.Layout.Representation], urgency, default);
-            lock (_ended)
-            {
-                _ended.Add(urgency);
-            }
-        }
+        Task EncodeAsync(EncodingUrgency urgency) =>
+            model.EncodeItemsAsync(ModelFixture.Contents(1, seed: 1), new float[model.Layout.Representation], urgency, limit.Token).AsTask();
     }
 
     [Fact]

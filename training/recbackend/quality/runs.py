@@ -165,9 +165,9 @@ class Bench:
         """Loads what a run needs of the code, which from here on may change: UsageError for a control that the recipe does not have, or that changes nothing that it reads."""
         if run.arm.recipe in COUNTED:
             return
-        recipe, config, _ = self._recipe(run)
+        recipe, *_ = self._recipe(run)
         needed = {PIXELS: {"image"}, PLOTS: {"text"}, SHUFFLED: {"text", "image", "image_features"}}.get(run.arm.control)
-        if needed is not None and needed.isdisjoint(recipe.READS) and not hasattr(config, "shuffled_text"):
+        if needed is not None and needed.isdisjoint(recipe.READS):
             raise command_line.UsageError(f"{run.arm}: the recipe reads no {' and no '.join(sorted(needed))}")
 
     def run(self, run: Run, progress: ProgressLine) -> list[dict]:

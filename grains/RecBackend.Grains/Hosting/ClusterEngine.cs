@@ -49,8 +49,11 @@ public static class ClusterEngine
         silo.UseSiloMetadata(SiloMetadataKeys.Of(options.Roles, options.Address));
         silo.AddGrainService<CatalogReplica>();
         silo.AddGrainService<CountRoster>();
+        silo.AddPlacementDirector<ShardHomePlacement, ShardHomeDirector>();
         silo.Services
             .AddPlacementFilter<EntitySilos, EntitySilosDirector>(ServiceLifetime.Transient)
+            .AddSingleton(services => new ShardHomes(
+                services.GetRequiredService<IClusterMembershipService>(), services.GetRequiredService<ISiloMetadataCache>(), options.ItemShards, TimeProvider.System))
             .AddSingleton(options)
             .AddSingleton(new EngineClock(clock ?? TimeProvider.System))
             .AddSingleton(services => new ItemShards(services.GetRequiredService<IGrainFactory>(), options.ItemShards))

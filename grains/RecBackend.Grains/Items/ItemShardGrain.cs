@@ -10,7 +10,7 @@ using RecBackend.Grains.Storage;
 namespace RecBackend.Grains.Items;
 
 /// <inheritdoc cref="IItemShardGrain"/>
-[Reentrant, OnEntitySilos]
+[Reentrant, OnEntitySilos, AtShardHome]
 internal sealed class ItemShardGrain : Grain, IItemShardGrain, IAsyncDisposable
 {
     // Items that are read at once: their segments are fetched beside each other. Contents may be pictures.
@@ -18,20 +18,44 @@ internal sealed class ItemShardGrain : Grain, IItemShardGrain, IAsyncDisposable
     private const int RowsAtOnce = 512;
 
     private readonly ItemShard _shard;
+    private readonly int _number;
     private readonly int _shards;
+    private readonly ShardHomes _homes;
+    private readonly TimeSpan _settle;
+    private bool _held;
 
     public ItemShardGrain(
-        [FromKeyedServices(GrainStorageName.Value)] IGrainStorage storage, SegmentCache cache, ShardTurns turns, IItemChangeSink changes, EngineClock clock, ILogger<ItemShard> log)
+        [FromKeyedServices(GrainStorageName.Value)] IGrainStorage storage, SegmentCache cache, ShardTurns turns, IItemChangeSink changes, EngineClock clock, ShardHomes homes,
+        ClusterEngineOptions options, ILogger<ItemShard> log)
     {
-        (var shard, _shards) = ItemShards.Parse(this.GetPrimaryKeyLong());
-        _shard = new(new(storage, cache, shard), turns, changes.TellAsync, clock.Time, log);
+        (_number, _shards) = ItemShards.Parse(this.GetPrimaryKeyLong());
+        (_homes, _settle) = (homes, options.ShardsSettle);
+        _shard = new(new(storage, cache, _number), turns, changes.TellAsync, clock.Time, log);
     }
 
-    public override Task OnActivateAsync(CancellationToken cancellationToken) => _shard.LoadAsync(_shards, cancellationToken);
+    public override async Task OnActivateAsync(CancellationToken cancellationToken)
+    {
+        await _shard.LoadAsync(_shards, cancellationToken);
+        _homes.Hold(1);
+        _held = true;
+
+        // From a moment of its own on: the shards of a silo must not all move at once.
+        var pause = _settle / 2;
+        this.RegisterGrainTimer(MoveIfAway, new GrainTimerCreationOptions { DueTime = pause * Random.Shared.NextDouble(), Period = pause, Interleave = true });
+    }
 
     public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken) => DisposeAsync().AsTask();
 
-    public ValueTask DisposeAsync() => _shard.DisposeAsync();
+    public ValueTask DisposeAsync()
+    {
+        if (_held)
+        {
+            _homes.Hold(-1);
+            _held = false;
+        }
+
+        return _shard.DisposeAsync();
+    }
 
     public Task<ItemReading?[]> ReadAsync(string[] ids, bool content) => OrEndAsync(ReadUpToAsync(ids, content));
 
@@ -62,6 +86,16 @@ internal sealed class ItemShardGrain : Grain, IItemShardGrain, IAsyncDisposable
     public Task<ShardVersions> VersionsAsync(int digest) => Task.FromResult(ShardVersions.Of(_shard.Index.VersionsOf(digest), _shard.Version));
 
     public Task<long> CountItemsAsync() => Task.FromResult((long)_shard.Count);
+
+    private Task MoveIfAway(CancellationToken cancellation)
+    {
+        if (_homes.ShouldMove(GrainContext.Address.SiloAddress!, _number, _settle))
+        {
+            MigrateOnIdle();
+        }
+
+        return Task.CompletedTask;
+    }
 
     private async Task<ItemReading?[]> ReadUpToAsync(string[] ids, bool content)
     {

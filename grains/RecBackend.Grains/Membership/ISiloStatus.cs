@@ -50,6 +50,10 @@ public sealed record SiloReport
     /// <summary>Items that its catalogues were found to be behind with at their last comparison, and caught up with. Not known to the host.</summary>
     [Id(8)]
     public int Lag { get; init; }
+
+    /// <summary>Shards of the items that it holds. Not known to the host.</summary>
+    [Id(9)]
+    public int Shards { get; init; }
 }
 
 /// <summary>Port: how the silo of this process is, of which only its host knows.</summary>

@@ -28,6 +28,7 @@ internal sealed class SiloClusterView(ClusterMembers members) : IClusterView
         CatalogBytes = silo.Report?.CatalogBytes ?? 0,
         CatalogDigest = silo.Report?.CatalogDigest is { } digest ? ItemsReply.Write(new(0, digest)) : null,
         Lag = silo.Report?.Lag ?? 0,
+        Shards = silo.Report?.Shards ?? 0,
     };
 
     private static IEnumerable<string> RolesOf(SiloRole roles)

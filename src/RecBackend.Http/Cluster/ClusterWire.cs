@@ -55,6 +55,9 @@ public sealed record SiloReply
 
     /// <summary>Items that its catalogue was behind with when it was last compared with the stored ones, and caught up with.</summary>
     public required long Lag { get; init; }
+
+    /// <summary>Shards of the stored items that it holds; the embedded server, whose items are in no shards, has 0. Not required, since a gateway also asks silos of earlier builds, which do not tell.</summary>
+    public int Shards { get; init; }
 }
 
 /// <summary>What a silo can be for.</summary>

@@ -29,6 +29,7 @@ public sealed class SingleHost(ModelDirectory models, RecBackendHttpOptions opti
                 CatalogDigest = ItemsReply.Write(status.Digest),
                 CatalogBytes = status.Memory,
                 Lag = 0,
+                Shards = 0,
             },
         ]));
     }

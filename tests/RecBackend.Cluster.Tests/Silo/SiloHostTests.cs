@@ -45,6 +45,7 @@ public sealed class SiloHostTests(Backing backing)
             Assert.Equal("""["scoring"]""", second["roles"]!.ToJsonString());
             Assert.True((bool)second["ready"]!);
             Assert.Equal((50, 0), ((int)second["items"]!, (int)second["lag"]!));
+            Assert.Equal((4, 0), ((int)first["shards"]!, (int)second["shards"]!));
         }
 
         Assert.Equal(0, await scoring.StopAsync());

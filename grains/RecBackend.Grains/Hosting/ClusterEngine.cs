@@ -52,8 +52,11 @@ public static class ClusterEngine
         silo.AddPlacementDirector<ShardHomePlacement, ShardHomeDirector>();
         silo.Services
             .AddPlacementFilter<EntitySilos, EntitySilosDirector>(ServiceLifetime.Transient)
-            .AddSingleton(services => new ShardHomes(
-                services.GetRequiredService<IClusterMembershipService>(), services.GetRequiredService<ISiloMetadataCache>(), options.ItemShards, TimeProvider.System))
+            .AddSingleton(services =>
+            {
+                var (membership, metadata) = (services.GetRequiredService<IClusterMembershipService>(), services.GetRequiredService<ISiloMetadataCache>());
+                return new ShardHomes(() => metadata.EntitySilosOf(membership.CurrentSnapshot), options.ItemShards, TimeProvider.System);
+            })
             .AddSingleton(options)
             .AddSingleton(new EngineClock(clock ?? TimeProvider.System))
             .AddSingleton(services => new ItemShards(services.GetRequiredService<IGrainFactory>(), options.ItemShards))

@@ -15,7 +15,7 @@ public sealed record ClusterEngineOptions
     public int ItemShards { get; init; } = 32;
 
     /// <summary>
-    /// How long the entity silos must have been the same before shards of the items move, one after the other, to where they belong by then: to a silo that was added, and back to one that was started again.
+    /// How long the entity silos must have been the same before shards of the items move, one after the other, to where they belong by then: to a silo that was added, and back to one that was started again at its address.
     /// Long enough that a silo which is restarted is back before; a shard that moves takes no writes for as long as it takes to load.
     /// </summary>
     public TimeSpan ShardsSettle { get; init; } = TimeSpan.FromMinutes(1);
@@ -35,6 +35,7 @@ public sealed record ClusterEngineOptions
         ArgumentOutOfRangeException.ThrowIfLessThan(ItemShards, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(ItemShards, MostItemShards);
         ArgumentOutOfRangeException.ThrowIfLessThan(ShardsSettle, TimeSpan.FromMilliseconds(100));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(ShardsSettle, TimeSpan.FromDays(1));
         ArgumentOutOfRangeException.ThrowIfLessThan(ContentCacheBytes, 1 << 20);
         ArgumentOutOfRangeException.ThrowIfEqual((int)Roles, (int)SiloRole.None);
     }

@@ -23,6 +23,7 @@ internal sealed class ItemShardGrain : Grain, IItemShardGrain, IAsyncDisposable
     private readonly ShardHomes _homes;
     private readonly TimeSpan _settle;
     private bool _held;
+    private bool _moving;
 
     public ItemShardGrain(
         [FromKeyedServices(GrainStorageName.Value)] IGrainStorage storage, SegmentCache cache, ShardTurns turns, IItemChangeSink changes, EngineClock clock, ShardHomes homes,
@@ -36,25 +37,29 @@ internal sealed class ItemShardGrain : Grain, IItemShardGrain, IAsyncDisposable
     public override async Task OnActivateAsync(CancellationToken cancellationToken)
     {
         await _shard.LoadAsync(_shards, cancellationToken);
+
+        // Given up meanwhile: nobody would let it go again.
+        cancellationToken.ThrowIfCancellationRequested();
         _homes.Hold(1);
         _held = true;
 
-        // From a moment of its own on: the shards of a silo must not all move at once.
-        var pause = _settle / 2;
+        // Often, since only one shard of a silo moves at a time, and from a moment of its own on.
+        var pause = _settle / 20;
         this.RegisterGrainTimer(MoveIfAway, new GrainTimerCreationOptions { DueTime = pause * Random.Shared.NextDouble(), Period = pause, Interleave = true });
     }
 
-    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken) => DisposeAsync().AsTask();
+    public override Task OnDeactivateAsync(DeactivationReason reason, CancellationToken cancellationToken) => LetGoAsync().AsTask();
 
+    /// <summary>The last thing that is called: where the shard moves, it has been loaded there.</summary>
     public ValueTask DisposeAsync()
     {
-        if (_held)
+        if (_moving)
         {
-            _homes.Hold(-1);
-            _held = false;
+            _homes.EndMove();
+            _moving = false;
         }
 
-        return _shard.DisposeAsync();
+        return LetGoAsync();
     }
 
     public Task<ItemReading?[]> ReadAsync(string[] ids, bool content) => OrEndAsync(ReadUpToAsync(ids, content));
@@ -87,10 +92,23 @@ internal sealed class ItemShardGrain : Grain, IItemShardGrain, IAsyncDisposable
 
     public Task<long> CountItemsAsync() => Task.FromResult((long)_shard.Count);
 
+    private ValueTask LetGoAsync()
+    {
+        if (_held)
+        {
+            _homes.Hold(-1);
+            _held = false;
+        }
+
+        return _shard.DisposeAsync();
+    }
+
     private Task MoveIfAway(CancellationToken cancellation)
     {
-        if (_homes.ShouldMove(GrainContext.Address.SiloAddress!, _number, _settle))
+        // A merge would begin anew elsewhere, and the load before it would read what it merges.
+        if (!_moving && _shard.Merging.IsCompleted && _homes.ShouldMove(GrainContext.Address.SiloAddress!, _number, _settle) && _homes.TryBeginMove())
         {
+            _moving = true;
             MigrateOnIdle();
         }
 

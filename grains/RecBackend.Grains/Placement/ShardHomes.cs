@@ -1,21 +1,21 @@
 using System.Net;
 using System.Text;
-using Orleans.Runtime.MembershipService.SiloMetadata;
 using RecBackend.Core.Catalog;
 
 namespace RecBackend.Grains.Placement;
 
 /// <summary>
-/// Which entity silo each shard of the items belongs on: of those that have not got their part yet, the one that a hash of both rates highest (rendezvous hashing, with the bound on loads of Mirrokni et al., 2016).
-/// So silos that know of the same silos agree without asking each other, none has more than its part, rounded up, and little more than the part of a silo that comes or goes has to move.
+/// Which entity silo each shard of the items belongs on: of those that have not got their part yet, the one that a hash of both rates highest (rendezvous hashing with bounds).
+/// So silos that know of the same silos agree without asking each other, and their shards differ by one at most. Evenness has its price: more shards move than the part of the silo that comes or goes.
 /// </summary>
-internal sealed class ShardHomes(IClusterMembershipService membership, ISiloMetadataCache metadata, int shards, TimeProvider clock)
+internal sealed class ShardHomes(Func<IEnumerable<SiloAddress>> entitySilos, int shards, TimeProvider clock)
 {
     private readonly Lock _lock = new();
     private SiloAddress[] _silos = [];
     private SiloAddress[] _homes = [];
     private long _since = clock.GetTimestamp();
     private int _held;
+    private int _moving;
 
     /// <summary>Shards that this silo has loaded.</summary>
     public int Held => Volatile.Read(ref _held);
@@ -43,16 +43,23 @@ internal sealed class ShardHomes(IClusterMembershipService membership, ISiloMeta
         }
     }
 
+    /// <summary>Whether a shard of this silo may begin to move: one at a time, so that none waits closed for others to load. It says when it has gone: <see cref="EndMove"/>.</summary>
+    public bool TryBeginMove() => Interlocked.CompareExchange(ref _moving, 1, 0) == 0;
+
+    /// <summary>Ends what <see cref="TryBeginMove"/> began.</summary>
+    public void EndMove() => Volatile.Write(ref _moving, 0);
+
     /// <summary>The home of each of so many shards, for silos in any order.</summary>
     public static SiloAddress[] Assign(int shards, IReadOnlyCollection<SiloAddress> silos)
     {
-        var most = (shards + silos.Count - 1) / silos.Count;
+        // So many silos have one more than the others.
+        var (part, more) = Math.DivRem(shards, silos.Count);
         var loads = silos.Select(silo => (Silo: silo, Key: KeyOf(silo.Endpoint))).OrderBy(one => one.Key, StringComparer.Ordinal).Select(one => new Load(one.Silo, one.Key)).ToArray();
         var homes = new SiloAddress[shards];
         for (var shard = 0; shard < shards; shard++)
         {
-            var home = loads.Where(load => load.Shards < most).MaxBy(load => Rate(shard, load.Key))!;
-            home.Shards++;
+            var home = loads.Where(load => load.Shards < part || (load.Shards == part && more > 0)).MaxBy(load => Rate(shard, load.Key))!;
+            more -= home.Shards++ == part ? 1 : 0;
             homes[shard] = home.Silo;
         }
 
@@ -64,13 +71,7 @@ internal sealed class ShardHomes(IClusterMembershipService membership, ISiloMeta
 
     private void Refresh()
     {
-        SiloAddress[] silos =
-        [
-            .. membership.CurrentSnapshot.Members.Values
-                .Where(member => member.Status == SiloStatus.Active && metadata.RolesOf(member.SiloAddress).HasFlag(SiloRole.Entity))
-                .Select(member => member.SiloAddress)
-                .Order(),
-        ];
+        SiloAddress[] silos = [.. entitySilos().Order()];
         if (!silos.SequenceEqual(_silos))
         {
             (_silos, _homes, _since) = (silos, silos.Length == 0 ? [] : Assign(shards, silos), clock.GetTimestamp());

@@ -37,6 +37,10 @@ internal static class SiloMetadataKeys
     public static SiloRole RolesOf(this ISiloMetadataCache cache, SiloAddress silo) =>
         cache.GetSiloMetadata(silo).Metadata.TryGetValue(Roles, out var roles) ? Enum.Parse<SiloRole>(roles) : SiloRole.None;
 
+    /// <summary>The silos that take part now and hold users and items.</summary>
+    public static IEnumerable<SiloAddress> EntitySilosOf(this ISiloMetadataCache cache, ClusterMembershipSnapshot silos) =>
+        silos.Members.Values.Where(silo => silo.Status == SiloStatus.Active && cache.RolesOf(silo.SiloAddress).HasFlag(SiloRole.Entity)).Select(silo => silo.SiloAddress);
+
     /// <summary>Base URL of the silo's HTTP API, or null.</summary>
     public static string? AddressOf(this ISiloMetadataCache cache, SiloAddress silo) =>
         cache.GetSiloMetadata(silo).Metadata.GetValueOrDefault(Address)?.TrimEnd('/');

@@ -23,53 +23,53 @@ public sealed class ShardMoveTests(Backing backing)
         Assert.Equal([Shards], Held(cluster));
 
         using var moved = new CancellationTokenSource();
-        var writes = WriteAsync();
+        var written = 0;
+        var writes = Task.Run(WriteAsync);
         try
         {
-            await cluster.JoinAsync([options]);
-            await UntilAsync(() => Held(cluster) is [Shards / 2, Shards / 2]);
-            await cluster.JoinAsync([options]);
-            await UntilAsync(() => Held(cluster) is [Shards / 3, Shards / 3, Shards / 3]);
+            await JoinAsync([Shards / 2, Shards / 2]);
+            await JoinAsync([Shards / 3, Shards / 3, Shards / 3]);
         }
         finally
         {
             await moved.CancelAsync();
+            await writes;
         }
 
         // What was written while shards moved is there, whoever asks.
-        var last = await writes;
-        Assert.True(last > 0, "nothing was written while the shards moved");
         foreach (var silo in Enumerable.Range(0, 3))
         {
             for (var i = 0; i < 200; i++)
             {
-                Assert.Equal($"t{last}", (await cluster.PortsOf(silo).Items.GetAsync($"i{i}", default))!.Content.Title);
+                Assert.Equal($"t{written}", (await cluster.PortsOf(silo).Items.GetAsync($"i{i}", default))!.Content.Title);
             }
         }
 
-        async Task<int> WriteAsync()
+        async Task JoinAsync(int[] held)
         {
-            var round = 0;
-            while (!moved.IsCancellationRequested)
+            await cluster.JoinAsync([options]);
+            var before = Volatile.Read(ref written);
+            using var patience = new CancellationTokenSource(Patience);
+            while (!Held(cluster).SequenceEqual(held))
             {
-                round++;
-                await items.UpsertAsync([.. Enumerable.Range(0, 200).Select(i => Item(i, round))], default);
+                Assert.False(patience.IsCancellationRequested, $"the silos hold {string.Join(", ", Held(cluster))} shards");
+                await Task.Delay(100);
             }
 
-            return round;
+            Assert.True(Volatile.Read(ref written) > before, "no round of writes ended while shards moved");
+        }
+
+        async Task WriteAsync()
+        {
+            while (!moved.IsCancellationRequested)
+            {
+                await items.UpsertAsync([.. Enumerable.Range(0, 200).Select(i => Item(i, written + 1))], default);
+                Interlocked.Increment(ref written);
+            }
         }
     }
 
     private static ItemUpsert Item(int i, int round) => new($"i{i}", new ItemContent { Title = $"t{round}" }, null);
 
     private static int[] Held(TestCluster cluster) => [.. cluster.Silos.Select(silo => silo.GetRequiredService<ShardHomes>().Held)];
-
-    private static async Task UntilAsync(Func<bool> isTrue)
-    {
-        using var patience = new CancellationTokenSource(Patience);
-        while (!isTrue())
-        {
-            await Task.Delay(100, patience.Token);
-        }
-    }
 }

@@ -3,6 +3,7 @@ using Microsoft.Extensions.Logging;
 using Orleans.Concurrency;
 using Orleans.Runtime.MembershipService.SiloMetadata;
 using RecBackend.Core.Items;
+using RecBackend.Grains.Hosting;
 using RecBackend.Grains.Items;
 using RecBackend.Grains.Placement;
 
@@ -13,16 +14,13 @@ namespace RecBackend.Grains.Catalog;
 /// leaves at once, under load messages grow instead of queues.
 /// <para>
 /// A writer waits until its change has reached every silo that answers, so that a ranking that starts after the reply sees the write wherever it lands; a silo that does not answer holds one writer
-/// up once, and for half a second. Delivery is not relied on: <see cref="CatalogRepair"/> finds what was lost.
+/// up once, and for <see cref="ClusterEngineOptions.CatalogPatience"/>. Delivery is not relied on: <see cref="CatalogRepair"/> finds what was lost.
 /// </para>
 /// </summary>
 internal sealed class CatalogBroadcast(
-    CatalogReplicas replicas, ReplicaFeed local, IClusterMembershipService membership, ISiloMetadataCache metadata, ILocalSiloDetails here, ILogger<CatalogBroadcast> log)
+    CatalogReplicas replicas, ReplicaFeed local, IClusterMembershipService membership, ISiloMetadataCache metadata, ILocalSiloDetails here, ClusterEngineOptions options, ILogger<CatalogBroadcast> log)
     : IItemChangeSink
 {
-    /// <summary>How long a writer waits for a silo.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromMilliseconds(500);
-
     /// <summary>A message that has so many bytes leaves what waits to the next: a large one would delay the probes that share its connection.</summary>
     private const int MessageBytes = 2 << 20;
 
@@ -84,7 +82,7 @@ internal sealed class CatalogBroadcast(
             {
                 try
                 {
-                    await parcel.Sent.Task.WaitAsync(Patience);
+                    await parcel.Sent.Task.WaitAsync(broadcast.Patience);
                 }
                 catch (TimeoutException)
                 {
@@ -139,6 +137,8 @@ internal sealed class CatalogBroadcast(
 
         public TaskCompletionSource Sent { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
+
+    private TimeSpan Patience => options.CatalogPatience;
 
     private ICatalogReplica Replica(SiloAddress silo) => replicas[silo];
 

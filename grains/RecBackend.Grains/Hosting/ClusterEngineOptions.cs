@@ -20,6 +20,9 @@ public sealed record ClusterEngineOptions
     /// </summary>
     public TimeSpan ShardsSettle { get; init; } = TimeSpan.FromMinutes(1);
 
+    /// <summary>How long who writes an item waits for a scoring silo to have it in its catalogue. One that does not answer holds one writer up, once; it finds by itself what it missed.</summary>
+    public TimeSpan CatalogPatience { get; init; } = TimeSpan.FromMilliseconds(500);
+
     /// <summary>Memory of a silo for contents that were read last, in bytes.</summary>
     public long ContentCacheBytes { get; init; } = 256L << 20;
 
@@ -36,6 +39,8 @@ public sealed record ClusterEngineOptions
         ArgumentOutOfRangeException.ThrowIfGreaterThan(ItemShards, MostItemShards);
         ArgumentOutOfRangeException.ThrowIfLessThan(ShardsSettle, TimeSpan.FromMilliseconds(100));
         ArgumentOutOfRangeException.ThrowIfGreaterThan(ShardsSettle, TimeSpan.FromDays(1));
+        ArgumentOutOfRangeException.ThrowIfLessThan(CatalogPatience, TimeSpan.Zero);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(CatalogPatience, TimeSpan.FromMinutes(1));
         ArgumentOutOfRangeException.ThrowIfLessThan(ContentCacheBytes, 1 << 20);
         ArgumentOutOfRangeException.ThrowIfEqual((int)Roles, (int)SiloRole.None);
     }

@@ -306,6 +306,24 @@ def test_the_command_of_an_object_names_its_run(bench):
         assert Arm.parse(options.recipes) == Arm(row["recipe"]) and (row["seed"] == 0 or options.seeds == str(row["seed"]))
 
 
+def test_runs_with_other_settings_are_told_apart_and_have_a_table_of_their_own(bench, tmp_path):
+    arm = Arm("id").configured(["schedule.learning_rate=0.5", 'shape.hidden=[8, 4]'])
+    made = Bench(bench.source, bench.folder, tmp_path / "quality.json", ONCE, commit="abc1234")
+    usual = [row for row in bench.record.read() if row["recipe"] == "id" and row["protocol"] == "A"]
+    made.record.put(usual)
+    rows = made.run(Run(arm, "A", 1), silent())
+    assert len(made.record.read()) == len(usual) + 2 and made.record.holds(Run(arm, "A", 1), "abc1234")
+    assert {row["split"]: row["auc"] for row in rows} != {row["split"]: row["auc"] for row in usual if row["control"] is None}
+    assert rows[0]["parameters"] < usual[0]["parameters"]
+    options = command.parser().parse_args(shlex.split(rows[0]["command"])[3:])
+    assert Arm.parse(options.recipes).configured(options.config) == arm
+    np.testing.assert_allclose(metrics.auc(*(np.load(runs.scores_path(bench.folder, rows[1]))[name] for name in ("label", "score"))), rows[1]["auc"], atol=1e-6)
+    text = report.tables_of(report.groups_of(made.record.read(), bench.folder, tmp_path / "intervals.json"), [], "quality.json")
+    line = f"| `id` with `schedule.learning_rate=0.5`, `shape.hidden=[8, 4]` | 1 | {rows[0]['auc']:.4f} | {rows[1]['auc']:.4f} |"
+    assert line in text and line in text[text.index("With other settings") :] and text.count("learning_rate=0.5`") == 1
+    assert "--recipes id --config schedule.learning_rate=0.5 --config 'shape.hidden=[8, 4]' --seeds 1   # abc1234" in text
+
+
 def test_kept_scores_give_the_figures_of_the_file(bench):
     for row in bench.record.read():
         kept = np.load(runs.scores_path(bench.folder, row))
@@ -545,6 +563,10 @@ def test_plots_are_the_same_for_the_same_runs(bench, tmp_path):
         (["--protocol", "D"], "no protocol 'D'; there are A, B, C"),
         (["--recipes", "id,id:resumed", "--protocol", "B"], "resumed is of protocol A, which --protocol leaves out"),
         (["--seeds", "1,x"], "--seeds has 'x'"),
+        (["--config", "request=4"], "--config is of recipes that --recipes names"),
+        (["--config", "request=4", "--recipes", "id,ridge"], "ridge: --config is for recipes as they are"),
+        (["--config", "request=4", "--recipes", "mim:shuffled"], "mim:shuffled: --config is for recipes as they are"),
+        (["--config", "rekwest=4", "--recipes", "id"], "no setting 'rekwest'"),
         (["--rows", "100"], "name another file with --out"),
         (["--epochs", "0", "--out", "x.json"], "--epochs is 0; 1 or more is allowed"),
     ],

@@ -27,6 +27,7 @@ _CONTROLS = (
 _EPILOG = """examples:
   rec bench quality --data ml-1m --protocol A --recipes id,ppm --seeds 1,2,3
   rec bench quality --data ml-1m --recipes ppm:shuffled,popularity --keep
+  rec bench quality --data ml-1m --protocol A --recipes ppm --seeds 1 --config schedule.learning_rate=6e-3
   rec bench quality --report
   rec bench quality --data ml-1m --recipes id,ppm --seeds 1 --rows 20000 --epochs 1 --out /tmp/quality.json
 
@@ -52,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--data", type=Path, metavar="SRC", help="folder of MovieLens-1M with content, as docs/quality.md describes it")
     result.add_argument("--protocol", default=",".join(PROTOCOLS), metavar="A,B,C", help="by time, new items, warm-up of new items (default: all)")
     result.add_argument("--recipes", metavar="R,R:CONTROL", help=f"recipes, and controls of them: shuffled, random-encoder, pixels, plots, resumed (default: all recipes, {', '.join(_CONTROLS)})")
+    result.add_argument("--config", action="append", default=[], metavar="KEY=VALUE", help="a setting of the recipes other than its default, as of `rec train`; such runs have a table of their own")
     result.add_argument("--seeds", default="1,2,3", metavar="N,N", help="default 1,2,3")
     result.add_argument("--out", type=Path, metavar="FILE", help="the runs, with tables and plots beside it (default docs/quality.json)")
     result.add_argument("--runs", type=Path, default=_ROOT / "artifacts" / "quality", metavar="DIR", help="folder for data, bundles and scores of rows (default artifacts/quality)")
@@ -82,7 +84,9 @@ def run(options: argparse.Namespace) -> None:
         if options.data is None:
             raise UsageError("--data SRC is missing; --report alone needs none")
         names = options.recipes.split(",") if options.recipes else [*recipe_names(), *_CONTROLS]
-        arms = [Arm.parse(name) for name in names]
+        if options.config and not options.recipes:
+            raise UsageError("--config is of recipes that --recipes names")
+        arms = [Arm.parse(name).configured(options.config) for name in names]
         seeds = [_seed(text) for text in options.seeds.split(",")]
         chosen = options.protocol.split(",")
         for name in chosen:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import shlex
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from . import bootstrap
 from .protocols import COLD, PHASES
-from .runs import BASELINE, COUNTED, RANDOM_ENCODER, SHUFFLED, UNKNOWN_IDS, Record, key_of, scores_path
+from .runs import BASELINE, COUNTED, RANDOM_ENCODER, SHUFFLED, UNKNOWN_IDS, Record, key_of, scores_path, settings_of
 from .slices import FROZEN, RESUMED, SLICES
 
 _PROTOCOLS = {
@@ -40,7 +41,14 @@ class Group:
     """Of which seeds the interval is, where it is not of all that both have."""
 
     @property
+    def settings(self) -> list[str]:
+        """What differs from the recipe's defaults."""
+        return settings_of(self.control)
+
+    @property
     def name(self) -> str:
+        if self.settings:
+            return f"`{self.recipe}` with " + ", ".join(f"`{setting}`" for setting in self.settings)
         return f"`{self.recipe}`, {self.control.replace('-', ' ')}" if self.control else f"`{self.recipe}`"
 
     @property
@@ -56,7 +64,7 @@ def write(record: Record, folder: Path) -> list[Path]:
     stem = record.path.stem
     intervals = beside / f"{stem}-intervals.json"
     groups = groups_of(rows, folder, intervals)
-    plots = _plots(groups, beside, stem)
+    plots = _plots([group for group in groups if not group.settings], beside, stem)
     tables = beside / f"{stem}-tables.md"
     tables.write_text(tables_of(groups, [path.name for path in plots], record.path.name), "utf-8")
     return [tables, *plots]
@@ -74,7 +82,8 @@ def groups_of(rows: list[dict], folder: Path, path: Path) -> list[Group]:
             continue
         theirs = by_line[BASELINE, None, protocol, phase]["test"] if (BASELINE, None, protocol, phase) in by_line else []
         interval, seeds = None, ()
-        if theirs and (recipe, control) != (BASELINE, None):
+        # Settings are chosen by validation; of those that were not, the difference from the baseline is of no interest.
+        if theirs and (recipe, control) != (BASELINE, None) and not settings_of(control):
             interval, seeds = _interval(parts["test"], theirs, recipe in COUNTED, remembered, folder)
         if interval:
             kept.append(interval)
@@ -128,9 +137,11 @@ def tables_of(groups: list[Group], plots: list[str], runs: str) -> str:
             continue
         lines += ["", f"## {protocol}: {what}", ""]
         if protocol == "C":
-            lines += _phases(of_protocol) + [""]
+            lines += _phases([group for group in of_protocol if not group.settings]) + [""]
             of_protocol = [group for group in of_protocol if group.phase == COLD]
             lines += ["Cold:", ""]
+        varied = [group for group in of_protocol if group.settings]
+        of_protocol = [group for group in of_protocol if not group.settings]
         lines += _figures(of_protocol)
         shares = _gains(of_protocol)
         if shares:
@@ -139,7 +150,9 @@ def tables_of(groups: list[Group], plots: list[str], runs: str) -> str:
             lines += ["", f"In {SLICES} slices of time: trained on the first alone, gone on with on each of the others, and trained on all at once.", "", *_slices(of_protocol)]
         if protocol == "A":
             lines += ["", "Test AUC by the item's number of training rows:", ""] + _by_item_rows(of_protocol)
-    costs = {group.name: group for group in reversed(groups) if "parameters" in group.test[0] and group.control != UNKNOWN_IDS and group.phase in (None, COLD)}
+        if varied:
+            lines += ["", "With other settings than the defaults, of which validation chose:", "", *_varied(varied)]
+    costs = {group.name: group for group in reversed(groups) if "parameters" in group.test[0] and group.control != UNKNOWN_IDS and not group.settings and group.phase in (None, COLD)}
     if costs:
         lines += ["", "## Costs", ""] + _costs(list(costs.values())[::-1])
     lines += ["", "## Again", "", "The runs of each line, on a folder `SRC` of the data and at the commit of the training code that the line names:", "", "```"]
@@ -158,6 +171,14 @@ def _figures(groups: list[Group]) -> list[str]:
     for group in groups:
         cells = [group.name, str(len(group.test)), _mean(group.valid, "auc"), *(_mean(group.test, name) for name in ("auc", "gauc", "p_at_2", "logloss", "ece"))]
         cells += [_difference(group, name) for name in ("auc", "gauc")]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _varied(groups: list[Group]) -> list[str]:
+    lines = ["| | seeds | validation AUC | test AUC | GAUC | log loss | ECE |", "|---|---:|---:|---:|---:|---:|---:|"]
+    for group in groups:
+        cells = [group.name, str(len(group.test)), _mean(group.valid, "auc"), *(_mean(group.test, name) for name in ("auc", "gauc", "logloss", "ece"))]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -226,7 +247,9 @@ def _commands(groups: list[Group]) -> list[tuple[str, str]]:
     found: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
     for group in groups:
         for row in group.test:
-            arm = row["command"].split(" --recipes ", 1)[1].split(" ")[0]
+            words = shlex.split(row["command"].split(" --recipes ", 1)[1])
+            settings = [part for name, value in itertools.pairwise(words) if name == "--config" for part in (name, value)]
+            arm = shlex.join([words[0], *settings])
             found[f"./rec bench quality --data SRC --protocol {group.protocol} --recipes {arm}", row["commit"]].add(row["seed"])
     return [(command + (f" --seeds {','.join(map(str, sorted(seeds)))}" if seeds != {0} else ""), commit) for (command, commit), seeds in found.items()]
 

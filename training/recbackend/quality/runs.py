@@ -12,6 +12,7 @@ import datetime
 import fcntl
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -50,10 +51,11 @@ _SECONDS_OF_DAY = 86400
 
 @dataclass(frozen=True, order=True)
 class Arm:
-    """A row of the table: a recipe as it is, or under a control."""
+    """A row of the table: a recipe as it is, under a control, or with other settings."""
 
     recipe: str
     control: str | None = None
+    """Name of a control, or of settings (`settings_of`), as the objects of the file have it."""
 
     @classmethod
     def parse(cls, text: str) -> Arm:
@@ -67,8 +69,24 @@ class Arm:
             raise command_line.UsageError(f"no control {control!r}: {recipe} {allowed}")
         return cls(recipe, control or None)
 
+    def configured(self, settings: list[str]) -> Arm:
+        """The same with settings `key=value` other than its defaults. UsageError where it has no settings, or is a control of them already."""
+        if settings and (self.recipe in COUNTED or self.control):
+            raise command_line.UsageError(f"{self}: --config is for recipes as they are")
+        return Arm(self.recipe, shlex.join(sorted(settings)) or self.control)
+
+    @property
+    def settings(self) -> list[str]:
+        """What differs from the recipe's defaults, `key=value`."""
+        return settings_of(self.control)
+
     def __str__(self) -> str:
         return f"{self.recipe}:{self.control}" if self.control else self.recipe
+
+
+def settings_of(control: str | None) -> list[str]:
+    """The settings that an object of the file names in the place of a control; none for a control."""
+    return shlex.split(control) if control and "=" in control else []
 
 
 @dataclass(frozen=True)
@@ -90,7 +108,10 @@ class Run:
 
     def command(self, source: Path, limits: Limits, out: Path) -> str:
         """What runs it again, and nothing else."""
-        words = ["rec", "bench", "quality", "--data", source.name, "--protocol", self.protocol, "--recipes", str(self.arm)]
+        settings = self.arm.settings
+        words = ["rec", "bench", "quality", "--data", source.name, "--protocol", self.protocol, "--recipes", self.arm.recipe if settings else str(self.arm)]
+        for setting in settings:
+            words += ["--config", setting]
         if self.arm.recipe not in COUNTED:
             words += ["--seeds", str(self.seed)]
         for name in ("epochs", "rows"):
@@ -245,7 +266,7 @@ class Bench:
         return recipe, config, command_line.feature_options(_FLAGS, recipe.READS, config, FeatureOptions())
 
     def _bundle(self, run: Run) -> Path:
-        return self.folder / "bundles" / f"{run.protocol}-{run.arm}-{run.seed}-{self.commit}".replace(":", "-")
+        return self.folder / "bundles" / _file_name(f"{run.protocol}-{run.arm}-{run.seed}-{self.commit}")
 
     def _training(self, run: Run) -> export.Training:
         return export.Training(run.command(self.source, self.limits, self.record.path), run.seed, datetime.datetime.now(datetime.timezone.utc))
@@ -257,7 +278,9 @@ class Bench:
 
 
 def _settings(arm: Arm, config: Any) -> list[str]:
-    """What a control changes of a recipe's configuration. A recipe that has its own way to shuffle content, as its paper does, is shuffled so, and not by its data."""
+    """What an arm changes of a recipe's configuration. A recipe that has its own way to shuffle content, as its paper does, is shuffled so, and not by its data."""
+    if arm.settings:
+        return arm.settings
     if arm.control == RANDOM_ENCODER:
         return ["pretrained_content=false"]
     return ["shuffled_text=true"] if arm.control == SHUFFLED and hasattr(config, "shuffled_text") else []
@@ -266,7 +289,12 @@ def _settings(arm: Arm, config: Any) -> list[str]:
 def scores_path(folder: Path, row: dict) -> Path:
     """Where the scores of one object of the file are kept."""
     parts = (row["protocol"], row["recipe"], row.get("control"), row["seed"], row.get("phase"), row["split"], row["commit"])
-    return folder / "scores" / ("-".join(str(part) for part in parts if part is not None) + ".npz")
+    return folder / "scores" / (_file_name("-".join(str(part) for part in parts if part is not None)) + ".npz")
+
+
+def _file_name(text: str) -> str:
+    """Of a run: settings may have any characters."""
+    return re.sub(r"[^\w.,=-]", "-", text)
 
 
 def with_epochs(config: Any, epochs: int) -> Any:

@@ -64,7 +64,7 @@ class Config(ClickConfig):
     ctrl: ctrl.Config = ctrl.Config()
     mim: mim.Config = mim.Config()
     ppm: ppm.Config = ppm.Config(schedule=replace(ppm.Config.schedule, learning_rate=6e-3))
-    """The tower above frozen content has no transformer, and bears twice the rate of `ppm` itself (docs/quality.md, Search)."""
+    """`ppm`'s model above `mim`'s frozen content bears twice the rate of `ppm` itself (docs/quality.md, Search)."""
     srp4ctr: srp4ctr.Config = srp4ctr.Config()
 
     def check(self) -> None:

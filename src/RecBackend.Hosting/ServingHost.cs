@@ -36,6 +36,11 @@ public static class ServingHost
             .Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(30));
         builder.Logging.UseOneLineConsole();
         builder.WebHost.ConfigureKestrel(ConfigureKestrel);
+        if (http.RunsCallsOnSocketThreads)
+        {
+            builder.WebHost.RunCallsOnSocketThreads();
+        }
+
         return builder;
     }
 

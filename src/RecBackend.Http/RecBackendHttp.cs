@@ -66,6 +66,11 @@ public static class RecBackendHttp
         app.UseProblems();
         app.UsePlainTargets();
         app.UseRouting();
+        if (app.Services.GetRequiredService<RecBackendHttpOptions>().RunsCallsOnSocketThreads)
+        {
+            app.UsePoolThreads();
+        }
+
         app.UseApiKeys();
         app.UseMiddleware<EngineStartMiddleware>();
         app.UseRateLimiter();
@@ -80,7 +85,7 @@ public static class RecBackendHttp
     private static void MapRank(this WebApplication app)
     {
         var (rank, limits) = (app.Services.GetRequiredService<RankEndpoint>(), app.Services.GetRequiredService<HttpLimits>());
-        app.MapPost("/v1/rank", rank.RankAsync).NeedsModel().AdmitRankings().Body(limits.RankBody)
+        app.MapPost("/v1/rank", rank.RankAsync).NeedsModel().StayOnSocketThread().AdmitRankings().Body(limits.RankBody)
             .Describe("Ranks candidates for a user").Takes<RankBody>().Gives<RankReply>();
     }
 

@@ -22,6 +22,7 @@ internal static class ServerHost
         {
             Development = serving.Development,
             Address = options.Address,
+            RunsCallsOnSocketThreads = true,
             ConcurrentRuns = serving.Scoring.EffectiveConcurrency,
             TemporaryFolder = Path.Combine(serving.State, "incoming"),
         });

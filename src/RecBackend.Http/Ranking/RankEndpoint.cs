@@ -12,7 +12,7 @@ using RecBackend.Http.Problems;
 namespace RecBackend.Http.Ranking;
 
 /// <summary><c>POST /v1/rank</c>.</summary>
-internal sealed class RankEndpoint
+internal sealed class RankEndpoint : IDisposable
 {
     /// <summary>Milliseconds that the caller waits for the model.</summary>
     public const string TimeoutHeader = "Request-Timeout-Ms";
@@ -27,6 +27,7 @@ internal sealed class RankEndpoint
     private readonly HttpLimits _limits;
     private readonly TimeProvider _clock;
     private readonly RankLimit _limit;
+    private readonly RankLanes _lanes;
     private readonly ObjectPool<RankExchange> _exchanges;
     private int _calls;
 
@@ -35,10 +36,14 @@ internal sealed class RankEndpoint
         (_ranker, _models, _limits, _clock) = (ranker, models, limits, clock);
         _limit = new RankLimit(options.ConcurrentRuns, limits.ConcurrentRankings, limits.RankLatencyTolerance);
         _limit.Observe(meters.Create(Telemetry.Name));
+        _lanes = new RankLanes(options.RankThreads, clock);
 
         // As many as there can be at once: a pool of the default size, two for each processor, lets most of them go while rankings wait for the scorer.
         _exchanges = new DefaultObjectPool<RankExchange>(new ExchangePolicy(), limits.ConcurrentRankings);
     }
+
+    /// <summary>Ends its threads.</summary>
+    public void Dispose() => _lanes.Dispose();
 
     public async Task RankAsync(HttpContext context)
     {
@@ -116,6 +121,17 @@ internal sealed class RankEndpoint
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
     private async ValueTask RankAsync(ReadOnlyMemory<byte> body, Deadline deadline, int inFlight, RankExchange exchange, HttpContext context)
     {
+        var came = _clock.GetTimestamp();
+        if (deadline.Left(_clock) is var left && left != Timeout.InfiniteTimeSpan && left <= _lanes.ExpectedWait)
+        {
+            // The model will not answer it in time, so the fallback does, and now.
+            deadline = new Deadline(came);
+        }
+        else
+        {
+            await _lanes.TakeTurn(deadline);
+        }
+
         var started = _clock.GetTimestamp();
         RankBodyReader.Read(body.Span, exchange, _limits);
         exchange.Request.Deadline = deadline;
@@ -126,11 +142,11 @@ internal sealed class RankEndpoint
         {
             // Without the user: a slow store is no reason to rank less, and who waits for the user's encoder waits in the same queue again for the ranker.
             var times = ranking.Times;
-            var latency = _clock.GetElapsedTime(started) - times.UserRead;
-            _limit.Learn(latency, latency - times.Waited, inFlight);
+            var work = _clock.GetElapsedTime(started) - times.UserRead;
+            _limit.Learn(work + _clock.GetElapsedTime(came, started), work - times.Waited, inFlight);
         }
 
-        RankReplyWriter.Write(exchange, ranking, exchange.Explain ? LayoutOf(ranking.Model) : null, _clock.GetElapsedTime(started));
+        RankReplyWriter.Write(exchange, ranking, exchange.Explain ? LayoutOf(ranking.Model) : null, _clock.GetElapsedTime(came));
     }
 
     /// <summary>Of the body, else of the gateway, so that its log, the reply and the events that follow speak of one thing; else a new one.</summary>

@@ -1,0 +1,144 @@
+using System.Collections.Concurrent;
+using RecBackend.Core.Models;
+using RecBackend.Http.Ranking;
+
+namespace RecBackend.Http.Tests.Ranking;
+
+/// <summary>The threads that rankings run on.</summary>
+public sealed class RankLanesTests : IDisposable
+{
+    private const int Lanes = 2;
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    private readonly RankLanes _lanes = new(Lanes, TimeProvider.System);
+    private readonly SemaphoreSlim _begun = new(0);
+    private readonly SemaphoreSlim _let = new(0);
+
+    public void Dispose()
+    {
+        _let.Release(1_000);
+        _lanes.Dispose();
+    }
+
+    [Fact]
+    public async Task Ranking_runs_on_a_lane_and_not_on_the_pool()
+    {
+        Assert.StartsWith("rank ", await ThreadOfAsync(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Rankings_begin_in_the_order_in_which_they_came_as_many_at_once_as_there_are_lanes()
+    {
+        var order = new ConcurrentQueue<int>();
+        var rankings = new List<Task>();
+        for (var i = 0; i < 50; i++)
+        {
+            var number = i;
+            rankings.Add(HoldAsync(Deadline.None, () => order.Enqueue(number)));
+            if (i < Lanes)
+            {
+                // Two that wait for nobody begin at once, in either order.
+                Assert.True(await _begun.WaitAsync(Patience));
+            }
+        }
+
+        Assert.Equal(Lanes, order.Count);
+        for (var i = Lanes; i < rankings.Count; i++)
+        {
+            _let.Release();
+            Assert.True(await _begun.WaitAsync(Patience));
+            Assert.Equal(i + 1, order.Count);
+        }
+
+        Assert.Equal(Enumerable.Range(0, rankings.Count), order);
+        _let.Release(Lanes);
+        await Task.WhenAll(rankings).WaitAsync(Patience);
+    }
+
+    [Fact]
+    public async Task Waiting_ranking_goes_on_elsewhere_when_its_deadline_passes_and_those_behind_keep_their_turns()
+    {
+        var held = await HoldAllAsync();
+        var order = new ConcurrentQueue<string>();
+        var first = NameAsync("first", Deadline.None);
+        var late = NameAsync("late", Deadline.After(TimeSpan.FromMilliseconds(20), TimeProvider.System));
+        var last = NameAsync("last", Deadline.None);
+
+        Assert.False((await late.WaitAsync(Patience)).StartsWith("rank ", StringComparison.Ordinal));
+        Assert.False(first.IsCompleted);
+
+        _let.Release();
+        await Task.WhenAll(first, last).WaitAsync(Patience);
+        Assert.Equal(["late", "first", "last"], order);
+        _let.Release(Lanes);
+        await held.WaitAsync(Patience);
+
+        async Task<string> NameAsync(string name, Deadline deadline)
+        {
+            await _lanes.TakeTurn(deadline);
+            order.Enqueue(name);
+            return Thread.CurrentThread.Name ?? "";
+        }
+    }
+
+    [Fact]
+    public async Task Expected_wait_is_none_while_a_lane_rests_and_grows_with_those_that_wait()
+    {
+        // A mean that is known: of rankings that take at least so long.
+        for (var i = 0; i < 100; i++)
+        {
+            await ThreadOfAsync(() => Thread.Sleep(1));
+        }
+
+        Assert.Equal(TimeSpan.Zero, _lanes.ExpectedWait);
+        var held = await HoldAllAsync();
+        var one = _lanes.ExpectedWait;
+        Assert.True(one > TimeSpan.FromMilliseconds(0.4), $"with all lanes at work it is {one}");
+
+        var waiting = Enumerable.Range(0, 6).Select(_ => ThreadOfAsync()).ToArray();
+        Assert.Equal(7 * one.TotalSeconds, _lanes.ExpectedWait.TotalSeconds, 5);
+        _let.Release(Lanes);
+        await Task.WhenAll([held, .. waiting]).WaitAsync(Patience);
+    }
+
+    [Fact]
+    public async Task What_waits_when_the_host_ends_is_still_run_and_what_comes_later_is_not_lost()
+    {
+        var held = await HoldAllAsync();
+        var waiting = ThreadOfAsync();
+        _lanes.Dispose();
+        var later = ThreadOfAsync();
+
+        Assert.False((await later.WaitAsync(Patience)).StartsWith("rank ", StringComparison.Ordinal));
+        _let.Release(Lanes);
+        Assert.StartsWith("rank ", await waiting.WaitAsync(Patience), StringComparison.Ordinal);
+        await held.WaitAsync(Patience);
+    }
+
+    private async Task<string> ThreadOfAsync(Action? work = null)
+    {
+        await _lanes.TakeTurn(Deadline.None);
+        work?.Invoke();
+        return Thread.CurrentThread.Name ?? "";
+    }
+
+    private async Task HoldAsync(Deadline deadline, Action begin)
+    {
+        await _lanes.TakeTurn(deadline);
+        begin();
+        _begun.Release();
+        _let.Wait(Patience);
+    }
+
+    /// <summary>Has all lanes at work, until as many are let go.</summary>
+    private async Task<Task> HoldAllAsync()
+    {
+        var held = Task.WhenAll(Enumerable.Range(0, Lanes).Select(_ => HoldAsync(Deadline.None, () => { })));
+        for (var lane = 0; lane < Lanes; lane++)
+        {
+            Assert.True(await _begun.WaitAsync(Patience));
+        }
+
+        return held;
+    }
+}

@@ -6,7 +6,7 @@ using RecBackend.Core.Models;
 namespace RecBackend.Core.Ranking;
 
 /// <summary>A ranking with all buffers that making it takes. They grow to the largest request and are used again, so a request allocates next to nothing.</summary>
-internal sealed class PooledRanking(ConcurrentQueue<PooledRanking> pool, TimeProvider clock) : Ranking
+internal sealed class PooledRanking(ConcurrentBag<PooledRanking> pool, TimeProvider clock) : Ranking
 {
     // What a host without a bundle assumes of an item without impressions: one click in twenty, as if seen in twenty impressions.
     private const double DefaultPrior = 0.05;
@@ -124,7 +124,7 @@ internal sealed class PooledRanking(ConcurrentQueue<PooledRanking> pool, TimePro
         // Twice in the pool, it would be lent to two requests at once.
         if (Interlocked.Exchange(ref _rented, 0) == 1)
         {
-            pool.Enqueue(this);
+            pool.Add(this);
         }
     }
 

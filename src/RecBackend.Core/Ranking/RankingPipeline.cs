@@ -19,7 +19,10 @@ public sealed class RankingPipeline : IRanker
     private readonly TimeProvider _clock;
     private readonly UserEncoder _encoder;
     private readonly IMissingItems? _missing;
-    private readonly ConcurrentQueue<PooledRanking> _pool = new();
+
+    // A thread gets back what it used last, while that is still near its processor.
+    private readonly ConcurrentBag<PooledRanking> _pool = [];
+
 
     /// <summary>Ranks with the models of <paramref name="models"/> for the users of <paramref name="users"/>.</summary>
     public RankingPipeline(ModelDirectory models, IUserDirectory users, TimeProvider clock, IMissingItems? missing = null)
@@ -46,7 +49,7 @@ public sealed class RankingPipeline : IRanker
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<PooledRanking> RankAsync(ModelLease lease, RankRequest request, CancellationToken cancellation)
     {
-        var ranking = _pool.TryDequeue(out var pooled) ? pooled : new PooledRanking(_pool, _clock);
+        var ranking = _pool.TryTake(out var pooled) ? pooled : new PooledRanking(_pool, _clock);
         try
         {
             var time = request.Timestamp ?? _clock.GetUtcNow().ToUnixTimeMilliseconds();

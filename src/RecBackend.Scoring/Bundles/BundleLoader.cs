@@ -63,10 +63,10 @@ internal static class BundleLoader
         try
         {
             using var examples = GoldenExamples.Open(folder);
-            foreach (var contract in new[] { GraphContract.ItemEncoder(manifest), GraphContract.UserEncoder(manifest), GraphContract.Ranker(manifest) })
+            foreach (var (contract, callers) in new[] { (GraphContract.ItemEncoder(manifest), 1), (GraphContract.UserEncoder(manifest), 1), (GraphContract.Ranker(manifest), runtime.Options.Rankers) })
             {
                 cancellation.ThrowIfCancellationRequested();
-                graphs.Add(Graph.Load(folder, contract, runtime));
+                graphs.Add(Graph.Load(folder, contract, runtime, callers));
                 examples.Check(graphs[^1]);
             }
 

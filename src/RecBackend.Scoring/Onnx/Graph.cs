@@ -5,19 +5,26 @@ using RecBackend.Scoring.Bundles;
 
 namespace RecBackend.Scoring.Onnx;
 
-/// <summary>One graph of a bundle in an ONNX Runtime session, checked against its contract. Thread-safe: a session runs for many callers at once.</summary>
+/// <summary>
+/// One graph of a bundle in ONNX Runtime sessions, checked against its contract. Thread-safe: a session runs for many callers at once. With one for each of them, each run finds weights and
+/// memory of its thread's last one, which are then near its processor.
+/// </summary>
 internal sealed class Graph : IDisposable
 {
-    private readonly InferenceSession _session;
+    // What all sessions of a graph may take, by its file: large ones share.
+    private const long MostBytes = 256 << 20;
+
+    private readonly InferenceSession[] _sessions;
     private readonly RunOptions _runOptions = new();
     private readonly string[] _inputNames;
     private readonly string[] _outputNames;
-    private readonly ConcurrentQueue<GraphRun> _runs = new();
+    private readonly ConcurrentBag<GraphRun> _runs = [];
     private readonly ScoringRuntime _runtime;
+    private int _made;
 
-    private Graph(InferenceSession session, GraphContract contract, ScoringRuntime runtime)
+    private Graph(InferenceSession[] sessions, GraphContract contract, ScoringRuntime runtime)
     {
-        _session = session;
+        _sessions = sessions;
         _runtime = runtime;
         Contract = contract;
         _inputNames = [.. contract.Inputs.Select(input => input.Name)];
@@ -28,32 +35,36 @@ internal sealed class Graph : IDisposable
     public GraphContract Contract { get; }
 
     /// <summary>Whether the first axis of all that it reads and gives is open, so that several calls may run as one.</summary>
-    public bool TakesBatches => _session.InputMetadata.Values.Concat(_session.OutputMetadata.Values).All(tensor => tensor.Dimensions[0] < 0);
+    public bool TakesBatches => _sessions[0].InputMetadata.Values.Concat(_sessions[0].OutputMetadata.Values).All(tensor => tensor.Dimensions[0] < 0);
+
+    /// <summary>How many sessions it has.</summary>
+    public int Sessions => _sessions.Length;
 
     /// <summary>Loads a graph of the bundle in <paramref name="folder"/>.</summary>
+    /// <param name="folder">Of the bundle.</param>
+    /// <param name="contract">What the graph must be.</param>
+    /// <param name="runtime">Where it is to run.</param>
+    /// <param name="callers">How many run it at once: as many sessions, unless it is large.</param>
     /// <exception cref="Core.Models.BundleRefusedException"><c>bundle_dims_mismatch</c>.</exception>
-    public static Graph Load(string folder, GraphContract contract, ScoringRuntime runtime)
+    public static Graph Load(string folder, GraphContract contract, ScoringRuntime runtime, int callers = 1)
     {
-        InferenceSession session;
+        var file = Path.Combine(folder, contract.File);
+        var sessions = new List<InferenceSession>();
         try
         {
-            using var options = runtime.Provider.CreateSessionOptions();
-            session = new InferenceSession(Path.Combine(folder, contract.File), options);
-        }
-        catch (OnnxRuntimeException exception)
-        {
-            throw BundleRefusal.DimsMismatch(contract.File, $"ONNX Runtime cannot load it: {exception.Message}", exception);
-        }
+            sessions.Add(Open(file, contract, runtime));
+            Check(contract, "input", contract.Inputs, sessions[0].InputMetadata);
+            Check(contract, "output", contract.Outputs, sessions[0].OutputMetadata);
+            for (var most = Math.Min(callers, MostBytes / Math.Max(1, new FileInfo(file).Length)); sessions.Count < most;)
+            {
+                sessions.Add(Open(file, contract, runtime));
+            }
 
-        try
-        {
-            Check(contract, "input", contract.Inputs, session.InputMetadata);
-            Check(contract, "output", contract.Outputs, session.OutputMetadata);
-            return new Graph(session, contract, runtime);
+            return new Graph([.. sessions], contract, runtime);
         }
         catch
         {
-            session.Dispose();
+            sessions.ForEach(session => session.Dispose());
             throw;
         }
     }
@@ -63,9 +74,9 @@ internal sealed class Graph : IDisposable
     /// <param name="candidates">N; ignored by graphs without that axis.</param>
     public GraphRun Rent(int batch, int candidates = 0)
     {
-        if (!_runs.TryDequeue(out var run))
+        if (!_runs.TryTake(out var run))
         {
-            run = new GraphRun(Contract);
+            run = new GraphRun(Contract, _sessions[(Interlocked.Increment(ref _made) - 1) % _sessions.Length]);
         }
 
         run.SetExtents(batch, candidates);
@@ -76,7 +87,7 @@ internal sealed class Graph : IDisposable
     public void Run(GraphRun run)
     {
         var begin = _runtime.Clock.GetTimestamp();
-        _session.Run(_runOptions, _inputNames, run.Inputs, _outputNames, run.Outputs);
+        run.Session.Run(_runOptions, _inputNames, run.Inputs, _outputNames, run.Outputs);
         _runtime.Metrics.Ran(Contract.Name, _runtime.Clock.GetElapsedTime(begin));
     }
 
@@ -84,13 +95,26 @@ internal sealed class Graph : IDisposable
     public void Return(GraphRun run)
     {
         run.Unbind();
-        _runs.Enqueue(run);
+        _runs.Add(run);
     }
 
     public void Dispose()
     {
-        _session.Dispose();
+        Array.ForEach(_sessions, session => session.Dispose());
         _runOptions.Dispose();
+    }
+
+    private static InferenceSession Open(string file, GraphContract contract, ScoringRuntime runtime)
+    {
+        try
+        {
+            using var options = runtime.Provider.CreateSessionOptions();
+            return new InferenceSession(file, options);
+        }
+        catch (OnnxRuntimeException exception)
+        {
+            throw BundleRefusal.DimsMismatch(contract.File, $"ONNX Runtime cannot load it: {exception.Message}", exception);
+        }
     }
 
     private static void Check(
@@ -152,14 +176,18 @@ internal sealed unsafe class GraphRun
     private readonly long[][] _inputShapes;
     private readonly long[][] _outputShapes;
 
-    public GraphRun(GraphContract contract)
+    public GraphRun(GraphContract contract, InferenceSession session)
     {
         _contract = contract;
+        Session = session;
         _inputShapes = [.. contract.Inputs.Select(input => (long[])input.Shape.Clone())];
         _outputShapes = [.. contract.Outputs.Select(output => (long[])output.Shape.Clone())];
         Inputs = new OrtValue[_inputShapes.Length];
         Outputs = new OrtValue[_outputShapes.Length];
     }
+
+    /// <summary>Where it runs.</summary>
+    public InferenceSession Session { get; }
 
     public OrtValue[] Inputs { get; }
 

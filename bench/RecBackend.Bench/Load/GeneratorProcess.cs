@@ -1,5 +1,6 @@
 using System.Text.Json;
 using RecBackend.Bench.Measuring;
+using RecBackend.Bench.Processes;
 using RecBackend.Cli;
 using RecBackend.Cli.Up;
 
@@ -17,14 +18,14 @@ internal static class GeneratorProcess
     /// <param name="plan">Whom to ask for what, and how often.</param>
     /// <param name="folder">Takes the files by which the two processes talk.</param>
     /// <param name="cancellation">Stops the process.</param>
+    /// <param name="apart">Whether it has the last processor, and no other.</param>
     /// <exception cref="CommandException">The process failed.</exception>
-    public static async Task<LoadPoint> MeasureAsync(LoadPlan plan, string folder, CancellationToken cancellation)
+    public static async Task<LoadPoint> MeasureAsync(LoadPlan plan, string folder, CancellationToken cancellation, bool apart = false)
     {
         var (planFile, resultFile) = (Path.Combine(folder, "plan.json"), Path.Combine(folder, "result.json"));
         File.Delete(resultFile);
         await File.WriteAllTextAsync(planFile, JsonSerializer.Serialize(plan, LoadJson.Options), cancellation);
-        await using var generator = ChildProcess.Start(
-            "generator", typeof(GeneratorProcess).Assembly.Location, ["generate", "--plan", planFile, "--result", resultFile], logFile: null, Environment);
+        await using var generator = StartGenerator(planFile, resultFile, apart);
         await generator.Exited.WaitAsync(plan.WarmUp + plan.Measured + (plan.Storm?.Length + plan.Storm?.After ?? TimeSpan.Zero) + plan.Patience + Start, cancellation);
         if (!File.Exists(resultFile))
         {
@@ -32,6 +33,13 @@ internal static class GeneratorProcess
         }
 
         return JsonSerializer.Deserialize<LoadPoint>(await File.ReadAllTextAsync(resultFile, cancellation), LoadJson.Options)!;
+    }
+
+    private static ChildProcess StartGenerator(string planFile, string resultFile, bool apart)
+    {
+        using var share = apart ? ProcessorShare.OfLast() : null;
+        return ChildProcess.Start(
+            "generator", typeof(GeneratorProcess).Assembly.Location, ["generate", "--plan", planFile, "--result", resultFile], logFile: null, Environment);
     }
 
     /// <summary>Asks one after the other, so that the code is compiled, the users are encoded, and no rate pays for the ones before it.</summary>

@@ -32,18 +32,20 @@ internal sealed class LoadBenchmark(LoadOptions options)
         using var folder = new ScratchFolder(Path.GetTempPath());
         var prepared = await PreparedState.CreateAsync(Path.Combine(folder.Path, "prepared"), options.Bundle, data, cancellation);
         var (layout, tensors) = await RecordAsync(prepared.CopyTo(Path.Combine(folder.Path, "in-process")), data, cancellation);
-        await using var server = await Stack.StartServerAsync(prepared.CopyTo(Path.Combine(folder.Path, "server")), cancellation, http2: true);
-        await using var gateway = options.Gateway ? await Stack.StartGatewayAsync([server.Endpoint], http2: true, cancellation) : null;
+        var state = prepared.CopyTo(Path.Combine(folder.Path, "server"));
+        await using var server = await StartAsync(() => Stack.StartServerAsync(state, cancellation, http2: true));
+        await using var gateway = options.Gateway ? await StartAsync(() => Stack.StartGatewayAsync([server.Endpoint], http2: true, cancellation)) : null;
         var front = gateway ?? server;
         var target = options.Http == HttpVersion.Version20 ? new Uri($"http://{front.Http2Endpoint}/") : front.Address;
 
         RunFacts.Print(Console.Out, null);
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"load     {options.Candidates} candidates of {data.Items.Count:N0} items, limit {(options.Limit == 0 ? "none" : options.Limit)}, HTTP/{options.Http}{(options.Gateway ? " through the gateway" : "")}, Poisson arrivals, at most {options.InFlight:N0} in flight, given up after {options.Patience.TotalMilliseconds:N0} ms, seed {options.Seed}, {options.WarmUp.TotalSeconds:F0} s to warm up at each rate"));
+            $"load     {options.Candidates} candidates of {data.Items.Count:N0} items, limit {(options.Limit == 0 ? "none" : options.Limit)}, HTTP/{options.Http}{(options.Gateway ? " through the gateway" : "")}{(options.Apart ? ", generator and server on processors of their own" : "")}, Poisson arrivals, at most {options.InFlight:N0} in flight, given up after {options.Patience.TotalMilliseconds:N0} ms, seed {options.Seed}, {options.WarmUp.TotalSeconds:F0} s to warm up at each rate"));
 
         await GeneratorProcess.AskEachOnceAsync(target, options.Http, GenerateCommand.Bodies(data, options.Candidates, options.Limit, options.Seed), options.Deadline, cancellation);
-        var before = BareLimit.Measure(options.Bundle, layout, tensors, LimitLength);
+        var cores = Environment.ProcessorCount - (options.Apart ? 1 : 0);
+        var before = BareLimit.Measure(options.Bundle, layout, tensors, LimitLength, cores);
         ProgressLines.Say($"bare call: {before}");
         double? saturation = null;
         if (options.Rates.Length == 0)
@@ -64,7 +66,7 @@ internal sealed class LoadBenchmark(LoadOptions options)
             storm = await MeasureAsync(CalmPart * most, CalmLength, new LoadStorm(options.Shares.Max() * most, options.Storm, CalmLength));
         }
 
-        var after = BareLimit.Measure(options.Bundle, layout, tensors, LimitLength);
+        var after = BareLimit.Measure(options.Bundle, layout, tensors, LimitLength, cores);
         var report = new LoadReport(options, saturation, points, storm, before, after);
         report.PrintTables(Console.Out);
         await SvgChart.SaveAsync(options.Plot, report.ToSvg(), cancellation);
@@ -94,10 +96,16 @@ internal sealed class LoadBenchmark(LoadOptions options)
                 Seed = options.Seed,
                 Data = options.Data,
             };
-            var point = await GeneratorProcess.MeasureAsync(plan, folder.Path, cancellation);
+            var point = await GeneratorProcess.MeasureAsync(plan, folder.Path, cancellation, options.Apart);
             ProgressLines.Say(LoadReport.Line(point));
             return point;
         }
+    }
+
+    private Task<HostProcess> StartAsync(Func<Task<HostProcess>> start)
+    {
+        using var share = options.Apart ? ProcessorShare.AllButLast() : null;
+        return start();
     }
 
     // For the bare call: what the pipeline hands to the ranker in this load.

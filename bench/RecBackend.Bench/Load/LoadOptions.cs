@@ -9,6 +9,9 @@ internal sealed record LoadOptions
     /// <summary>Whether requests go through the gateway.</summary>
     public required bool Gateway { get; init; }
 
+    /// <summary>Whether the generator has a processor of its own and the server the others, as if callers were elsewhere.</summary>
+    public required bool Apart { get; init; }
+
     /// <summary>Rates to measure; empty = shares of saturation, which is looked for.</summary>
     public required double[] Rates { get; init; }
 

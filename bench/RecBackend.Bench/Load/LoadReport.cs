@@ -84,7 +84,7 @@ internal sealed class LoadReport(LoadOptions options, double? saturation, IReadO
     /// <summary>Latency and goodput by offered rate.</summary>
     public string ToSvg()
     {
-        var name = $"{options.Candidates} candidates, HTTP/{options.Http}{(options.Gateway ? ", gateway" : "")}";
+        var name = $"{options.Candidates} candidates, HTTP/{options.Http}{(options.Gateway ? ", gateway" : "")}{(options.Apart ? ", apart" : "")}";
         var latency = new SvgChart($"Latency of rankings by the model from the scheduled arrival, {name}", "offered, 1/s", "ms")
         {
             Lines = [.. Curves.Select(curve => new SvgLine(
@@ -112,6 +112,7 @@ internal sealed class LoadReport(LoadOptions options, double? saturation, IReadO
             Candidates = options.Candidates,
             Http = options.Http.ToString(),
             options.Gateway,
+            options.Apart,
             options.InFlight,
             PatienceMs = options.Patience.TotalMilliseconds,
             HeldP99Ms = options.HeldP99.TotalMilliseconds,

@@ -50,7 +50,8 @@ internal sealed class ServerCounters
             Requests = (long)rankings,
             Cores = processor / seconds,
             ProcessorMicrosecondsPerRequest = rankings > 0 ? processor * 1e6 / rankings : null,
-            AllocatedBytesPerRequest = rankings > 0 ? Grown("dotnet_gc_heap_total_allocated_bytes_total") / rankings : null,
+            // .NET's counter falls when its heap is divided anew; then it tells nothing.
+            AllocatedBytesPerRequest = rankings > 0 && Grown("dotnet_gc_heap_total_allocated_bytes_total") is > 0 and var bytes ? bytes / rankings : null,
             Gen0 = (int)Grown("dotnet_gc_collections_total", "\"gen0\""),
             Gen1 = (int)Grown("dotnet_gc_collections_total", "\"gen1\""),
             Gen2 = (int)Grown("dotnet_gc_collections_total", "\"gen2\""),

@@ -35,8 +35,10 @@ internal sealed class RankEndpoint : IDisposable
     {
         (_ranker, _models, _limits, _clock) = (ranker, models, limits, clock);
         _limit = new RankLimit(options.ConcurrentRuns, limits.ConcurrentRankings, limits.RankLatencyTolerance);
-        _limit.Observe(meters.Create(Telemetry.Name));
         _lanes = new RankLanes(options.RankThreads, clock);
+        var meter = meters.Create(Telemetry.Name);
+        _limit.Observe(meter);
+        meter.CreateObservableGauge("recbackend.rankings.waiting", () => _lanes.Waiting, "{ranking}", "Rankings that wait for their turn.");
 
         // As many as there can be at once: a pool of the default size, two for each processor, lets most of them go while rankings wait for the scorer.
         _exchanges = new DefaultObjectPool<RankExchange>(new ExchangePolicy(), limits.ConcurrentRankings);

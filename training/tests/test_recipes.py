@@ -308,7 +308,7 @@ def test_ppm_drops_modalities_in_training_and_not_in_serving(features):
         seen = top.train()(content, *side)
     assert float((seen - whole).abs().amax(1).lt(1e-5).float().mean()) == pytest.approx(0.8**3, abs=0.04)
     assert float((seen - without_text).abs().amax(1).lt(1e-5).float().mean()) == pytest.approx(0.2 * 0.8**2, abs=0.03)
-    assert torch.equal(whole[:1].expand_as(whole), whole)
+    torch.testing.assert_close(whole, whole[:1].expand_as(whole), rtol=0, atol=1e-5)  # in a product, the last digits may depend on the row's place
 
 
 def test_cold_candidates_lose_their_statistics_in_training(features):

@@ -93,11 +93,19 @@ def test_training_drops_a_modality_and_serving_does_not(towers, features):
             seen = top.train()(**many)
     finally:
         top.eval()
-    lost = (seen != whole).any(1)
-    assert float(lost.float().mean()) == pytest.approx(0.3, abs=0.03)  # text, picture, side features: a tenth each
-    assert len(torch.unique(seen, dim=0)) == 4
+    assert float(_differ(seen, whole).float().mean()) == pytest.approx(0.3, abs=0.03)  # text, picture, side features: a tenth each
+    kinds = 0
+    while len(seen):
+        seen = seen[_differ(seen, seen[:1])]
+        kinds += 1
+    assert kinds == 4
     with torch.no_grad():
-        assert not (top(**many) != whole).any()
+        assert not _differ(top(**many), whole).any()
+
+
+def _differ(rows, row):
+    """Which rows are not the one; in a product, the last digits may depend on the row's place."""
+    return (rows - row).abs().amax(1) >= 1e-5
 
 
 @pytest.mark.parametrize("missing", ["text", "picture", "side", "all"])

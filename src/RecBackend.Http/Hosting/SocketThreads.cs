@@ -1,3 +1,4 @@
+using System.IO.Pipelines;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
@@ -48,8 +49,24 @@ public static class SocketThreads
         private async Task OnPoolAsync(HttpContext context)
         {
             await Task.Yield();
-            context.Request.Body = new PoolBody(context.Request.Body);
+            if (!IsWhole(context.Request.BodyReader))
+            {
+                context.Request.Body = new PoolBody(context.Request.Body);
+            }
+
             await next(context);
+        }
+
+        /// <summary>Whether the body came with the head, as small ones do: then nobody waits for it.</summary>
+        private static bool IsWhole(PipeReader body)
+        {
+            if (!body.TryRead(out var read))
+            {
+                return false;
+            }
+
+            body.AdvanceTo(read.Buffer.Start);
+            return read.IsCompleted;
         }
     }
 

@@ -13,6 +13,7 @@ using RecBackend.Core.Models;
 using RecBackend.Core.Ranking;
 using RecBackend.Embedded;
 using RecBackend.Http.Health;
+using RecBackend.Http.Hosting;
 using RecBackend.Scoring;
 using RecBackend.Scoring.Bundles;
 
@@ -139,7 +140,8 @@ internal sealed class RunningHost : IAsyncDisposable
         builder.Configuration.AddInMemoryCollection([new("RecBackend:Limits:RankTimeoutMs", "30000")]);
         builder.Configuration.AddInMemoryCollection(settings.Configuration);
         builder.WebHost.UseUrls(settings.Url);
-        var options = new RecBackendHttpOptions { Development = settings.Development, TemporaryFolder = Path.Combine(_state.FullName, "incoming"), Address = settings.PublicAddress, ConcurrentRuns = settings.ConcurrentRuns };
+        var options = new RecBackendHttpOptions { Development = settings.Development, TemporaryFolder = Path.Combine(_state.FullName, "incoming"), Address = settings.PublicAddress, ConcurrentRuns = settings.ConcurrentRuns, RunsCallsOnSocketThreads = true };
+        builder.WebHost.RunCallsOnSocketThreads();
         builder.Services
             .AddSingleton(settings.Clock)
             .AddRecBackendHttp(builder.Configuration, options)

@@ -48,6 +48,8 @@ run_dotnet_tests() {
     echo "$name is not part of $(solution): add it with dotnet sln add tests/$name" >"$results/$name.broken"
     return
   fi
+  # One of these starts a cluster, and is skipped where it cannot.
+  if [[ $name == RecBackend.Cli.Tests && $(solution) == RecBackend.sln ]]; then cluster_servers || true; fi
   if [[ $name == RecBackend.Cluster.Tests ]] && ! cluster_servers; then
     echo "Redis or Azurite is missing" >"$results/$name.left_out"
     return

@@ -126,8 +126,9 @@ internal sealed class RankEndpoint : IDisposable
         var came = _clock.GetTimestamp();
         if (deadline.Left(_clock) is var left && left != Timeout.InfiniteTimeSpan && left <= _lanes.ExpectedWait)
         {
-            // The model will not answer it in time, so the fallback does, and now.
+            // The model will not answer it in time, so the fallback does, and now; not on a thread that others' requests come by.
             deadline = new Deadline(came);
+            await Task.Yield();
         }
         else
         {

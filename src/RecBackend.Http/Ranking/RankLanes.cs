@@ -29,7 +29,7 @@ internal sealed class RankLanes : IDisposable
         (_count, _clock) = (count, clock);
         for (var lane = 0; lane < count; lane++)
         {
-            new Thread(Work) { IsBackground = true, Name = $"rank {lane}" }.Start();
+            new Thread(Work) { IsBackground = true, Name = $"rank {lane}" }.UnsafeStart();
         }
     }
 

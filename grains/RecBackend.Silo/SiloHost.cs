@@ -47,6 +47,7 @@ internal static class SiloHost
         using var scoring = ServingEngineServices.StartScoring(serving.Scoring, TimeProvider.System, loggers);
         builder.Services
             .AddSingleton(options)
+            .AddSingleton(scoring.Demand)
             .AddSingleton(new FileBundleStore(serving.State, scoring, loggers.CreateLogger<FileBundleStore>()))
             .AddServingEngine(serving);
         if (http.Scores)

@@ -7,6 +7,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using RecBackend.Core.Jobs;
 using RecBackend.Core.Models;
+using RecBackend.Core.Ranking;
 using RecBackend.Http.Authentication;
 using RecBackend.Http.Cluster;
 using RecBackend.Http.Embeddings;
@@ -36,6 +37,7 @@ public static class RecBackendHttp
         var limits = HttpLimits.Read(configuration);
         services.TryAddSingleton(TimeProvider.System);
         services.TryAddSingleton<IClusterView, SingleHost>();
+        services.TryAddSingleton<RankingDemand>();
         services.TryAddSingleton<IJobDirectory>(provider => provider.GetRequiredService<JobBoard>());
         services.TryAddSingleton<IModelSwitch>(provider => provider.GetRequiredService<ModelDirectory>());
         return services

@@ -57,8 +57,8 @@ public sealed class ScoringOptions
     /// <summary><see cref="MaxConcurrency"/> with its default applied.</summary>
     public int EffectiveConcurrency => MaxConcurrency != 0 ? MaxConcurrency : Provider == ScoringProvider.Cpu ? Environment.ProcessorCount : 2;
 
-    /// <summary>Callers that run the ranker at once and should not share a session. Those of a GPU share its memory.</summary>
-    internal int Rankers => Provider == ScoringProvider.Cpu ? EffectiveConcurrency : 1;
+    /// <summary>Callers that run the ranker at once and should not share a session: with it they would share its threads, where it has some, and on a GPU its memory, and those are there once.</summary>
+    internal int Rankers => Provider == ScoringProvider.Cpu && IntraOpThreads == 1 ? Math.Min(EffectiveConcurrency, Environment.ProcessorCount) : 1;
 
     /// <summary><see cref="MaxBatch"/> with its default applied.</summary>
     public int EffectiveBatch => MaxBatch != 0 ? MaxBatch : Provider == ScoringProvider.Cpu ? 1 : 16;

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using RecBackend.Core.Ranking;
 using RecBackend.Scoring.Onnx;
 
 namespace RecBackend.Scoring;
@@ -8,6 +9,8 @@ namespace RecBackend.Scoring;
 /// </summary>
 public sealed class ScoringRuntime : IDisposable
 {
+    private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(1);
+
     /// <summary>Starts the provider.</summary>
     /// <param name="options">Checked here.</param>
     /// <param name="clock">Clock of deadlines and measurements.</param>
@@ -33,6 +36,9 @@ public sealed class ScoringRuntime : IDisposable
     /// <summary>Name and version of what runs the graphs.</summary>
     public string ProviderDescription => Provider.Description;
 
+    /// <summary>Where the host counts rankings that have not come to the scorer yet.</summary>
+    public RankingDemand Demand { get; } = new();
+
     internal ScoringOptions Options { get; }
 
     internal TimeProvider Clock { get; }
@@ -49,6 +55,19 @@ public sealed class ScoringRuntime : IDisposable
 
     /// <summary>Pictures that are decoded: apart from the runs, so that an item of words alone does not wait for other items' pictures.</summary>
     internal AdmissionGate DecodeGate { get; }
+
+    /// <summary>Waits until no ranking waits, neither for a thread nor for the model, but not for ever.</summary>
+    /// <param name="atMost">How long at most.</param>
+    /// <param name="cancellation">Gives up.</param>
+    internal async ValueTask QuietAsync(TimeSpan atMost, CancellationToken cancellation)
+    {
+        var begun = Clock.GetTimestamp();
+        await RankGate.QuietAsync(atMost, cancellation);
+        while (Demand.Waiting > 0 && Clock.GetElapsedTime(begun) < atMost)
+        {
+            await Task.Delay(Look, Clock, cancellation);
+        }
+    }
 
     /// <inheritdoc/>
     public void Dispose() => Metrics.Dispose();

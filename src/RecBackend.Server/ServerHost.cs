@@ -33,6 +33,7 @@ internal static class ServerHost
         await using var storage = await EmbeddedEngine.OpenAsync(settings, TimeProvider.System, loggers.CreateLogger<EmbeddedEngine>(), progress: null, CancellationToken.None);
         builder.Services
             .AddSingleton(options)
+            .AddSingleton(scoring.Demand)
             .AddSingleton(storage.Users)
             .AddSingleton(storage.Items)
             .AddSingleton(storage.Changes)

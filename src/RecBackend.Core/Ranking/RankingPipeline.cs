@@ -23,7 +23,6 @@ public sealed class RankingPipeline : IRanker
     // A thread gets back what it used last, while that is still near its processor.
     private readonly ConcurrentBag<PooledRanking> _pool = [];
 
-
     /// <summary>Ranks with the models of <paramref name="models"/> for the users of <paramref name="users"/>.</summary>
     public RankingPipeline(ModelDirectory models, IUserDirectory users, TimeProvider clock, IMissingItems? missing = null)
     {

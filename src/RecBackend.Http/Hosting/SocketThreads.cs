@@ -2,6 +2,7 @@ using System.IO.Pipelines;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 
@@ -49,70 +50,43 @@ public static class SocketThreads
         private async Task OnPoolAsync(HttpContext context)
         {
             await Task.Yield();
-            if (!IsWhole(context.Request.BodyReader))
-            {
-                context.Request.Body = new PoolBody(context.Request.Body);
-            }
-
+            var body = new PoolBody(context.Request.BodyReader);
+            context.Features.Set<IRequestBodyPipeFeature>(body);
+            context.Request.Body = body.AsStream();
             await next(context);
-        }
-
-        /// <summary>Whether the body came with the head, as small ones do: then nobody waits for it.</summary>
-        private static bool IsWhole(PipeReader body)
-        {
-            if (!body.TryRead(out var read))
-            {
-                return false;
-            }
-
-            body.AdvanceTo(read.Buffer.Start);
-            return read.IsCompleted;
         }
     }
 
-    /// <summary>A body whose readers go on on the pool: a read that has to wait ends on the socket thread that brings the bytes.</summary>
-    private sealed class PoolBody(Stream body) : Stream
+    /// <summary>A body whose readers go on on the pool: a read that has to wait ends on the socket thread that brings the bytes. It reads nothing by itself.</summary>
+    private sealed class PoolBody(PipeReader body) : PipeReader, IRequestBodyPipeFeature
     {
-        public override bool CanRead => true;
+        public PipeReader Reader => this;
 
-        public override bool CanSeek => false;
-
-        public override bool CanWrite => false;
-
-        public override long Length => throw new NotSupportedException();
-
-        public override long Position
+        public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)
         {
-            get => throw new NotSupportedException();
-            set => throw new NotSupportedException();
-        }
-
-        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
-        {
-            var reading = body.ReadAsync(buffer, cancellationToken);
+            var reading = body.ReadAsync(cancellationToken);
             return reading.IsCompleted ? reading : OnPoolAsync(reading);
         }
 
-        public override Task<int> ReadAsync(byte[] buffer, int offset, int count, CancellationToken cancellationToken) => ReadAsync(buffer.AsMemory(offset, count), cancellationToken).AsTask();
+        public override bool TryRead(out ReadResult result) => body.TryRead(out result);
 
-        public override int Read(byte[] buffer, int offset, int count) => body.Read(buffer, offset, count);
+        public override void AdvanceTo(SequencePosition consumed) => body.AdvanceTo(consumed);
 
-        public override void Flush()
+        public override void AdvanceTo(SequencePosition consumed, SequencePosition examined) => body.AdvanceTo(consumed, examined);
+
+        public override void CancelPendingRead() => body.CancelPendingRead();
+
+        public override void Complete(Exception? exception = null) => body.Complete(exception);
+
+        public override ValueTask CompleteAsync(Exception? exception = null) => body.CompleteAsync(exception);
+
+        private static async ValueTask<ReadResult> OnPoolAsync(ValueTask<ReadResult> reading)
         {
-            // Nothing is written.
-        }
-
-        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
-
-        public override void SetLength(long value) => throw new NotSupportedException();
-
-        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
-
-        private static async ValueTask<int> OnPoolAsync(ValueTask<int> reading)
-        {
-            var read = await reading;
+            // What follows a read that fails is the caller's work too.
+            var read = reading.AsTask();
+            await ((Task)read).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await Task.Yield();
-            return read;
+            return await read;
         }
     }
 }

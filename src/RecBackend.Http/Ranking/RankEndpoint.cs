@@ -31,11 +31,11 @@ internal sealed class RankEndpoint : IDisposable
     private readonly ObjectPool<RankExchange> _exchanges;
     private int _calls;
 
-    public RankEndpoint(IRanker ranker, ModelDirectory models, HttpLimits limits, RecBackendHttpOptions options, IMeterFactory meters, TimeProvider clock)
+    public RankEndpoint(IRanker ranker, ModelDirectory models, HttpLimits limits, RecBackendHttpOptions options, RankingDemand demand, IMeterFactory meters, TimeProvider clock)
     {
         (_ranker, _models, _limits, _clock) = (ranker, models, limits, clock);
         _limit = new RankLimit(options.ConcurrentRuns, limits.ConcurrentRankings, limits.RankLatencyTolerance);
-        _lanes = new RankLanes(options.RankThreads, clock);
+        _lanes = new RankLanes(options.RankThreads, demand, clock);
         var meter = meters.Create(Telemetry.Name);
         _limit.Observe(meter);
         meter.CreateObservableGauge("recbackend.rankings.waiting", () => _lanes.Waiting, "{ranking}", "Rankings that wait for their turn.");
@@ -132,7 +132,8 @@ internal sealed class RankEndpoint : IDisposable
         }
         else
         {
-            await _lanes.TakeTurn(deadline);
+            await _lanes.TakeTurn(deadline, context.RequestAborted);
+            context.RequestAborted.ThrowIfCancellationRequested();
         }
 
         var started = _clock.GetTimestamp();

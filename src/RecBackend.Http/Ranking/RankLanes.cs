@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using RecBackend.Core.Models;
+using RecBackend.Core.Ranking;
 
 namespace RecBackend.Http.Ranking;
 
@@ -14,6 +15,7 @@ internal sealed class RankLanes : IDisposable
 
     private readonly object _lock = new();
     private readonly Queue<Waiter> _waiting = new();
+    private readonly RankingDemand _demand;
     private readonly TimeProvider _clock;
     private readonly int _count;
     private ITimer? _timer;
@@ -23,10 +25,11 @@ internal sealed class RankLanes : IDisposable
     private bool _ended;
 
     /// <param name="count">How many threads.</param>
+    /// <param name="demand">Is told how many wait.</param>
     /// <param name="clock">Clock of the deadlines, and of how long rankings take.</param>
-    public RankLanes(int count, TimeProvider clock)
+    public RankLanes(int count, RankingDemand demand, TimeProvider clock)
     {
-        (_count, _clock) = (count, clock);
+        (_count, _demand, _clock) = (count, demand, clock);
         for (var lane = 0; lane < count; lane++)
         {
             new Thread(Work) { IsBackground = true, Name = $"rank {lane}" }.UnsafeStart();
@@ -59,8 +62,8 @@ internal sealed class RankLanes : IDisposable
         }
     }
 
-    /// <summary>Awaited, goes on on a lane when its turn has come; on the pool, if the deadline passes before.</summary>
-    public Turn TakeTurn(Deadline deadline) => new(this, deadline);
+    /// <summary>Awaited, goes on on a lane when its turn has come; on the pool, if before that the deadline passes or the caller gives up.</summary>
+    public Turn TakeTurn(Deadline deadline, CancellationToken cancellation = default) => new(this, deadline, cancellation);
 
     /// <summary>Lets the threads end. What waits is still run, and what comes later stays on the thread that it is on.</summary>
     public void Dispose()
@@ -80,6 +83,7 @@ internal sealed class RankLanes : IDisposable
             if (!_ended)
             {
                 _waiting.Enqueue(waiter);
+                _demand.Add(1);
                 Monitor.Pulse(_lock);
                 KeepTime();
                 return;
@@ -91,24 +95,26 @@ internal sealed class RankLanes : IDisposable
 
     private void Work()
     {
-        while (Next() is { } next)
+        TimeSpan? ran = null;
+        while (Next(ran) is { } next)
         {
             var begun = _clock.GetTimestamp();
             next();
-            var seconds = _clock.GetElapsedTime(begun).TotalSeconds;
-            lock (_lock)
-            {
-                _running--;
-                _meanSeconds += (seconds - _meanSeconds) / 16;
-            }
+            ran = _clock.GetElapsedTime(begun);
         }
     }
 
-    /// <summary>Waits for a ranking; null at the end.</summary>
-    private Action? Next()
+    /// <summary>Ends a ranking, unless it is the first, and waits for another; null at the end.</summary>
+    private Action? Next(TimeSpan? ran)
     {
         lock (_lock)
         {
+            if (ran is { } time)
+            {
+                _running--;
+                _meanSeconds += (time.TotalSeconds - _meanSeconds) / 16;
+            }
+
             Waiter waiter;
             while (!_waiting.TryDequeue(out waiter))
             {
@@ -121,6 +127,8 @@ internal sealed class RankLanes : IDisposable
             }
 
             _running++;
+            _demand.Add(-1);
+            KeepTime();
             return waiter.Continue;
         }
     }
@@ -130,8 +138,17 @@ internal sealed class RankLanes : IDisposable
     {
         if (!_ticking && !_ended && _running == _count && _waiting.Count > 0)
         {
-            _timer ??= _clock.CreateTimer(static self => ((RankLanes)self!).LetGoWhatIsTooLate(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+            _timer ??= CreateTimer();
             _ticking = _timer.Change(Tick, Timeout.InfiniteTimeSpan);
+        }
+    }
+
+    /// <summary>Without the context of the request that happens to be the first to wait.</summary>
+    private ITimer CreateTimer()
+    {
+        using (ExecutionContext.SuppressFlow())
+        {
+            return _clock.CreateTimer(static self => ((RankLanes)self!).LetGoWhatIsTooLate(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
         }
     }
 
@@ -143,8 +160,9 @@ internal sealed class RankLanes : IDisposable
             for (var left = _waiting.Count; left > 0; left--)
             {
                 var waiter = _waiting.Dequeue();
-                if (waiter.Deadline.HasPassed(_clock))
+                if (waiter.Cancellation.IsCancellationRequested || waiter.Deadline.HasPassed(_clock))
                 {
+                    _demand.Add(-1);
                     ThreadPool.UnsafeQueueUserWorkItem(static continuation => continuation(), waiter.Continue, preferLocal: false);
                 }
                 else
@@ -159,7 +177,7 @@ internal sealed class RankLanes : IDisposable
     }
 
     /// <summary>The change to a lane, as <c>await</c> wants it.</summary>
-    public readonly struct Turn(RankLanes lanes, Deadline deadline) : ICriticalNotifyCompletion
+    public readonly struct Turn(RankLanes lanes, Deadline deadline, CancellationToken cancellation) : ICriticalNotifyCompletion
     {
         public bool IsCompleted => false;
 
@@ -172,8 +190,8 @@ internal sealed class RankLanes : IDisposable
 
         public void OnCompleted(Action continuation) => UnsafeOnCompleted(continuation);
 
-        public void UnsafeOnCompleted(Action continuation) => lanes.Add(new(continuation, deadline));
+        public void UnsafeOnCompleted(Action continuation) => lanes.Add(new(continuation, deadline, cancellation));
     }
 
-    private readonly record struct Waiter(Action Continue, Deadline Deadline);
+    private readonly record struct Waiter(Action Continue, Deadline Deadline, CancellationToken Cancellation);
 }

@@ -69,7 +69,7 @@ internal sealed class OnnxModel : IModel
                 try
                 {
                     // A batch holds a processor for some milliseconds, so rankings that wait go before it; never for good, though.
-                    await _runtime.RankGate.QuietAsync(LongestYield, cancellation);
+                    await _runtime.QuietAsync(LongestYield, cancellation);
                     EncodeBatch(items, begin, representations.Span);
                 }
                 finally

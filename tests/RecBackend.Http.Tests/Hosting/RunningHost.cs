@@ -145,7 +145,7 @@ internal sealed class RunningHost : IAsyncDisposable
         builder.Services
             .AddSingleton(settings.Clock)
             .AddRecBackendHttp(builder.Configuration, options)
-            .AddSingleton(engine.Users).AddSingleton(engine.Items).AddSingleton<IBundleStore>(bundles).AddSingleton(models).AddSingleton(jobs).AddSingleton(writer)
+            .AddSingleton(engine.Users).AddSingleton(engine.Items).AddSingleton<IBundleStore>(bundles).AddSingleton(models).AddSingleton(jobs).AddSingleton(writer).AddSingleton(_scoring.Demand)
             .AddSingleton(settings.Ranker(new RankingPipeline(models, engine.Users, clock)));
         if (settings.Lag is { } lag)
         {

@@ -19,6 +19,14 @@ public sealed class SocketThreadsTests
     }
 
     [Fact]
+    public async Task Call_whose_body_breaks_off_fails_on_the_pool()
+    {
+        var threads = await RunAsync(new Endpoint(null, EndpointMetadataCollection.Empty, "any"), breaks: true);
+        Assert.Equal(5, threads.Count);
+        Assert.All(threads, thread => Assert.Equal("pool", thread));
+    }
+
+    [Fact]
     public async Task Call_that_no_route_knows_runs_on_the_pool()
     {
         Assert.All(await RunAsync(null), thread => Assert.Equal("pool", thread));
@@ -34,9 +42,9 @@ public sealed class SocketThreadsTests
     }
 
     /// <summary>Receives a call on a thread of its own and reads its body, whose three pieces another such thread brings one by one; gives the threads that the call ran on.</summary>
-    private static async Task<List<string>> RunAsync(Endpoint? endpoint)
+    private static async Task<List<string>> RunAsync(Endpoint? endpoint, bool breaks = false)
     {
-        var body = new SlowBody(pieces: 3);
+        var body = new SlowBody(pieces: 3, breaks);
         var threads = new List<string>();
         await using var services = new ServiceCollection().BuildServiceProvider();
         var app = new ApplicationBuilder(services);
@@ -45,7 +53,14 @@ public sealed class SocketThreadsTests
         {
             threads.Add(Here());
             var buffer = new byte[16];
-            while (await context.Request.Body.ReadAsync(buffer) > 0)
+            try
+            {
+                while (await context.Request.Body.ReadAsync(buffer) > 0)
+                {
+                    threads.Add(Here());
+                }
+            }
+            catch (IOException)
             {
                 threads.Add(Here());
             }
@@ -83,23 +98,38 @@ public sealed class SocketThreadsTests
     }
 
     /// <summary>Each read waits, and whoever reads goes on on the thread that brings the piece.</summary>
-    private sealed class SlowBody(int pieces) : MemoryStream
+    private sealed class SlowBody(int pieces, bool breaks) : MemoryStream
     {
         private int _left = pieces;
 
         public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
         {
-            if (_left-- == 0)
+            if (buffer.IsEmpty)
+            {
+                // Asks whether there is something.
+                return ValueTask.FromResult(0);
+            }
+
+            if (_left-- == 0 && !breaks)
             {
                 return ValueTask.FromResult(0);
             }
+
+            var last = _left < 0;
 
             var read = new TaskCompletionSource<int>();
             var thread = new Thread(() =>
             {
                 // Late enough for the reader to wait.
                 Thread.Sleep(50);
-                read.SetResult(1);
+                if (last)
+                {
+                    read.SetException(new IOException("broken off"));
+                }
+                else
+                {
+                    read.SetResult(1);
+                }
             });
             (thread.Name, thread.IsBackground) = (Socket, true);
             thread.Start();

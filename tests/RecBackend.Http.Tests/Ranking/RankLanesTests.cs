@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using RecBackend.Core.Models;
+using RecBackend.Core.Ranking;
 using RecBackend.Http.Ranking;
 
 namespace RecBackend.Http.Tests.Ranking;
@@ -10,9 +11,12 @@ public sealed class RankLanesTests : IDisposable
     private const int Lanes = 2;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
 
-    private readonly RankLanes _lanes = new(Lanes, TimeProvider.System);
+    private readonly RankingDemand _demand = new();
+    private readonly RankLanes _lanes;
     private readonly SemaphoreSlim _begun = new(0);
     private readonly SemaphoreSlim _let = new(0);
+
+    public RankLanesTests() => _lanes = new(Lanes, _demand, TimeProvider.System);
 
     public void Dispose()
     {
@@ -37,7 +41,7 @@ public sealed class RankLanesTests : IDisposable
             rankings.Add(HoldAsync(Deadline.None, () => order.Enqueue(number)));
             if (i < Lanes)
             {
-                // Two that wait for nobody begin at once, in either order.
+                // Two that wait for nobody begin at once; here one after the other.
                 Assert.True(await _begun.WaitAsync(Patience));
             }
         }
@@ -82,6 +86,44 @@ public sealed class RankLanesTests : IDisposable
     }
 
     [Fact]
+    public async Task Waiting_ranking_whose_caller_gives_up_leaves_the_queue()
+    {
+        var held = await HoldAllAsync();
+        using var caller = new CancellationTokenSource();
+        var given = GoOnAsync();
+        await caller.CancelAsync();
+
+        Assert.False((await given.WaitAsync(Patience)).StartsWith("rank ", StringComparison.Ordinal));
+        Assert.Equal(0, _demand.Waiting);
+        _let.Release(Lanes);
+        await held.WaitAsync(Patience);
+
+        async Task<string> GoOnAsync()
+        {
+            await _lanes.TakeTurn(Deadline.None, caller.Token);
+            return Thread.CurrentThread.Name ?? "";
+        }
+    }
+
+    [Fact]
+    public async Task Ranking_of_a_burst_that_waits_is_let_go_at_its_deadline_though_nothing_comes_after_it()
+    {
+        var deadline = Deadline.After(TimeSpan.FromMilliseconds(20), TimeProvider.System);
+        var burst = Enumerable.Range(0, Lanes).Select(_ => HoldAsync(Deadline.None, () => { })).ToList();
+        var late = LateAsync();
+
+        Assert.False((await late.WaitAsync(Patience)).StartsWith("rank ", StringComparison.Ordinal));
+        _let.Release(Lanes);
+        await Task.WhenAll(burst).WaitAsync(Patience);
+
+        async Task<string> LateAsync()
+        {
+            await _lanes.TakeTurn(deadline);
+            return Thread.CurrentThread.Name ?? "";
+        }
+    }
+
+    [Fact]
     public async Task Expected_wait_is_none_while_a_lane_rests_and_grows_with_those_that_wait()
     {
         // A mean that is known: of rankings that take at least so long.
@@ -90,15 +132,18 @@ public sealed class RankLanesTests : IDisposable
             await ThreadOfAsync(() => Thread.Sleep(1));
         }
 
-        Assert.Equal(TimeSpan.Zero, _lanes.ExpectedWait);
+        // The last one's caller goes on before its lane is counted as free.
+        Assert.True(SpinWait.SpinUntil(() => _lanes.ExpectedWait == TimeSpan.Zero, Patience));
         var held = await HoldAllAsync();
         var one = _lanes.ExpectedWait;
         Assert.True(one > TimeSpan.FromMilliseconds(0.4), $"with all lanes at work it is {one}");
 
         var waiting = Enumerable.Range(0, 6).Select(_ => ThreadOfAsync()).ToArray();
         Assert.Equal(7 * one.TotalSeconds, _lanes.ExpectedWait.TotalSeconds, 5);
+        Assert.Equal(6, _demand.Waiting);
         _let.Release(Lanes);
         await Task.WhenAll([held, .. waiting]).WaitAsync(Patience);
+        Assert.Equal(0, _demand.Waiting);
     }
 
     [Fact]

@@ -1,37 +1,43 @@
-using RecBackend.Scoring.Onnx;
+using Microsoft.ML.OnnxRuntime;
 
 namespace RecBackend.Scoring.Tests;
 
-/// <summary>How bulk work gives way to rankings.</summary>
-public sealed class ScoringRuntimeTests : IDisposable
+public sealed class ScoringRuntimeTests
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
-
-    private readonly ScoringRuntime _runtime = TestRuntime.Create();
-
-    public void Dispose() => _runtime.Dispose();
-
-    [Fact]
-    public async Task Work_begins_when_no_ranking_waits_for_a_thread_any_more()
+    [SkippableFact]
+    public void Missing_cuda_is_an_error_that_says_what_to_do()
     {
-        _runtime.Demand.Add(2);
-        var quiet = _runtime.QuietAsync(TimeSpan.FromMinutes(10), CancellationToken.None).AsTask();
-        Assert.False(quiet.IsCompleted);
+        Skip.If(OrtEnv.Instance().GetAvailableProviders().Contains("CUDAExecutionProvider"), "This build has the CUDA provider.");
 
-        _runtime.Demand.Add(-2);
-        await quiet.WaitAsync(Patience);
+        var error = Assert.Throws<InvalidOperationException>(() => TestRuntime.Create(new ScoringOptions { Provider = ScoringProvider.Cuda }));
+
+        Assert.Contains("-p:Gpu=true", error.Message, StringComparison.Ordinal);
     }
 
     [Fact]
-    public async Task Work_begins_at_last_though_rankings_wait_all_the_time()
+    public void Provider_in_use_is_named_with_its_version()
     {
-        _runtime.Demand.Add(1);
-        var quiet = _runtime.QuietAsync(OnnxModel.LongestYield, CancellationToken.None).AsTask();
-        Assert.False(quiet.IsCompleted);
-        await quiet.WaitAsync(Patience);
+        using var runtime = TestRuntime.Create();
+
+        Assert.Contains("ONNX Runtime " + OrtEnv.Instance().GetVersionString(), runtime.ProviderDescription, StringComparison.Ordinal);
+        Assert.Contains("CPU", runtime.ProviderDescription, StringComparison.Ordinal);
     }
 
-    [Fact]
-    public void Work_begins_at_once_where_nothing_waits() =>
-        Assert.True(_runtime.QuietAsync(TimeSpan.FromMinutes(10), CancellationToken.None).AsTask().IsCompletedSuccessfully);
+    public static TheoryData<string, ScoringOptions> Impossible => new()
+    {
+        { "Provider", new() { Provider = (ScoringProvider)7 } },
+        { "DeviceId", new() { DeviceId = -1 } },
+        { "MaxConcurrency", new() { MaxConcurrency = -1 } },
+        { "QueueLength", new() { QueueLength = -1 } },
+        { "EncodingConcurrency", new() { EncodingConcurrency = -1 } },
+        { "EncodingBatch", new() { EncodingBatch = 0 } },
+        { "IntraOpThreads", new() { IntraOpThreads = 0 } },
+        { "MaxImagePixels", new() { MaxImagePixels = 0 } },
+        { "MaxBundleBytes", new() { MaxBundleBytes = 0 } },
+    };
+
+    [Theory]
+    [MemberData(nameof(Impossible))]
+    public void Impossible_option_fails_at_start_with_its_name(string key, ScoringOptions options) =>
+        Assert.Contains("Scoring:" + key, Assert.Throws<ArgumentException>(() => TestRuntime.Create(options)).Message, StringComparison.Ordinal);
 }

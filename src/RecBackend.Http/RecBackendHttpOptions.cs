@@ -15,7 +15,7 @@ public sealed record RecBackendHttpOptions
     /// <summary>Rankings that the host's scorer runs at once.</summary>
     public int ConcurrentRuns { get; init; } = Environment.ProcessorCount;
 
-    /// <summary>Threads that rankings are read, run and written on. Where a processor runs the model, more than it runs at once would only wait for it; where a GPU does, they gather for it.</summary>
+    /// <summary>Threads that rankings are read, run and written on: one for each run, and at least one for each processor, so that where fewer run at once, as on a GPU, the others gather for it.</summary>
     internal int RankThreads => Math.Max(ConcurrentRuns, Environment.ProcessorCount);
 
     /// <summary>Whether the host's socket threads run the calls (<see cref="Hosting.SocketThreads"/>), so that those that should not run there are moved.</summary>

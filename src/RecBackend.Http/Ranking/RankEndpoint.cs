@@ -38,7 +38,7 @@ internal sealed class RankEndpoint : IDisposable
         _lanes = new RankLanes(options.RankThreads, demand, clock);
         var meter = meters.Create(Telemetry.Name);
         _limit.Observe(meter);
-        meter.CreateObservableGauge("recbackend.rankings.waiting", () => _lanes.Waiting, "{ranking}", "Rankings that wait for their turn.");
+        meter.CreateObservableGauge("recbackend.rankings.waiting", () => demand.Waiting, "{ranking}", "Rankings that wait for their turn.");
 
         // As many as there can be at once: a pool of the default size, two for each processor, lets most of them go while rankings wait for the scorer.
         _exchanges = new DefaultObjectPool<RankExchange>(new ExchangePolicy(), limits.ConcurrentRankings);

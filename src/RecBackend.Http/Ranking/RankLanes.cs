@@ -36,18 +36,6 @@ internal sealed class RankLanes : IDisposable
         }
     }
 
-    /// <summary>How many wait for their turn.</summary>
-    public int Waiting
-    {
-        get
-        {
-            lock (_lock)
-            {
-                return _waiting.Count;
-            }
-        }
-    }
-
     /// <summary>How long a ranking that came now would wait for its turn, by the mean of those before it.</summary>
     public TimeSpan ExpectedWait
     {

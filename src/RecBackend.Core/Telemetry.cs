@@ -45,6 +45,7 @@ public static class Telemetry
         if (Stages.Enabled)
         {
             var times = ranking.Times;
+            Stages.Record(times.Wait.TotalSeconds, new KeyValuePair<string, object?>("stage", "wait"));
             Stages.Record(times.UserRead.TotalSeconds, new KeyValuePair<string, object?>("stage", "user_read"));
             Stages.Record(times.Gather.TotalSeconds, new KeyValuePair<string, object?>("stage", "gather"));
             Stages.Record(times.Run.TotalSeconds, new KeyValuePair<string, object?>("stage", "run"));

@@ -36,11 +36,6 @@ public static class ServingHost
             .Configure<HostOptions>(host => host.ShutdownTimeout = TimeSpan.FromSeconds(30));
         builder.Logging.UseOneLineConsole();
         builder.WebHost.ConfigureKestrel(ConfigureKestrel);
-        if (http.RunsCallsOnSocketThreads)
-        {
-            builder.WebHost.RunCallsOnSocketThreads();
-        }
-
         return builder;
     }
 

@@ -38,6 +38,7 @@ public static class RecBackendHttp
         services.TryAddSingleton(TimeProvider.System);
         services.TryAddSingleton<IClusterView, SingleHost>();
         services.TryAddSingleton<RankingDemand>();
+        services.TryAddSingleton(provider => new RankLanes(options.RankThreads, provider.GetRequiredService<RankingDemand>(), provider.GetRequiredService<TimeProvider>()));
         services.TryAddSingleton<IJobDirectory>(provider => provider.GetRequiredService<JobBoard>());
         services.TryAddSingleton<IModelSwitch>(provider => provider.GetRequiredService<ModelDirectory>());
         return services
@@ -68,11 +69,7 @@ public static class RecBackendHttp
         app.UseProblems();
         app.UsePlainTargets();
         app.UseRouting();
-        if (app.Services.GetRequiredService<RecBackendHttpOptions>().RunsCallsOnSocketThreads)
-        {
-            app.UsePoolThreads();
-        }
-
+        app.UsePoolThreads();
         app.UseApiKeys();
         app.UseMiddleware<EngineStartMiddleware>();
         app.UseRateLimiter();

@@ -18,9 +18,6 @@ public sealed record RecBackendHttpOptions
     /// <summary>Threads that rankings are read, run and written on: one for each run, and at least one for each processor, so that where fewer run at once, as on a GPU, the others gather for it.</summary>
     internal int RankThreads => Math.Max(ConcurrentRuns, Environment.ProcessorCount);
 
-    /// <summary>Whether the host's socket threads run the calls (<see cref="Hosting.SocketThreads"/>), so that those that should not run there are moved.</summary>
-    public bool RunsCallsOnSocketThreads { get; init; }
-
     /// <summary>Folder for uploads that are being checked; of the same disk as the state, because they are of its size.</summary>
     public string TemporaryFolder { get; init; } = Path.GetTempPath();
 

@@ -2,6 +2,7 @@ using RecBackend.Core.Models;
 using RecBackend.Embedded;
 using RecBackend.Hosting;
 using RecBackend.Http;
+using RecBackend.Http.Hosting;
 using RecBackend.Scoring.Bundles;
 
 namespace RecBackend.Server;
@@ -22,10 +23,10 @@ internal static class ServerHost
         {
             Development = serving.Development,
             Address = options.Address,
-            RunsCallsOnSocketThreads = true,
             ConcurrentRuns = serving.Scoring.EffectiveConcurrency,
             TemporaryFolder = Path.Combine(serving.State, "incoming"),
         });
+        builder.WebHost.RunCallsOnSocketThreads();
 
         using var loggers = builder.CreateLoggers();
         using var scoring = ServingEngineServices.StartScoring(serving.Scoring, TimeProvider.System, loggers);

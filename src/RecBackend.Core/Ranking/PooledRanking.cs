@@ -20,11 +20,14 @@ internal sealed class PooledRanking(ConcurrentBag<PooledRanking> pool, TimeProvi
     private RankingMode _mode;
     private FallbackReason _reason;
     private long _begun;
-    private long _gathered;
-    private long _userRead;
-    private long _run;
-    private long _ended;
-    private TimeSpan _waited;
+    private long _stage;
+    private TimeSpan _waitedBefore;
+    private TimeSpan _wait;
+    private TimeSpan _userRead;
+    private TimeSpan _gather;
+    private TimeSpan _run;
+    private TimeSpan _total;
+    private TimeSpan _sessionWait;
     private int _rented;
     private int[] _fetched = [];
 
@@ -40,8 +43,7 @@ internal sealed class PooledRanking(ConcurrentBag<PooledRanking> pool, TimeProvi
 
     public override IReadOnlyList<int> Fetched => _fetched;
 
-    public override StageTimes Times => new(
-        clock.GetElapsedTime(_gathered, _userRead), clock.GetElapsedTime(_begun, _gathered), clock.GetElapsedTime(_userRead, _run), clock.GetElapsedTime(_begun, _ended), _waited);
+    public override StageTimes Times => new(_wait, _userRead, _gather, _run, _total, _sessionWait);
 
     /// <summary>The candidates' rows.</summary>
     public CandidateRows Candidates { get; } = new();
@@ -54,15 +56,20 @@ internal sealed class PooledRanking(ConcurrentBag<PooledRanking> pool, TimeProvi
 
     public override ReadOnlySpan<float> Statistics(in RankedItem item) => Candidates.Statistics(Candidates.Places.BinarySearch(item.Candidate));
 
-    /// <summary>Starts anew, with the bundle that is to answer, or null without one.</summary>
-    public void Begin(ModelLayout? layout)
+    /// <summary>Starts anew.</summary>
+    /// <param name="layout">Of the bundle that is to answer, or null without one.</param>
+    /// <param name="waited">How long the request has waited for a thread.</param>
+    public void Begin(ModelLayout? layout, TimeSpan waited)
     {
         _layout = layout;
         _count = 0;
         _fetched = [];
-        _waited = TimeSpan.Zero;
         _rented = 1;
-        _begun = clock.GetTimestamp();
+
+        // Stages that are not reached take no time.
+        _gather = _userRead = _run = _sessionWait = TimeSpan.Zero;
+        _wait = _waitedBefore = waited;
+        _begun = _stage = clock.GetTimestamp();
         var fields = layout?.Context.Count ?? 0;
         if (Context.Length != fields)
         {
@@ -81,22 +88,30 @@ internal sealed class PooledRanking(ConcurrentBag<PooledRanking> pool, TimeProvi
             _items = new RankedItem[size];
         }
 
-        // Stages that are not reached take no time.
-        _gathered = _userRead = _run = clock.GetTimestamp();
+        _gather = EndStage();
+    }
+
+    /// <summary>It waited for a thread in the middle of a stage, which took that much less.</summary>
+    /// <param name="since">Timestamp of the beginning.</param>
+    public void MarkTurn(long since)
+    {
+        var now = clock.GetTimestamp();
+        _wait += clock.GetElapsedTime(since, now);
+        _stage += now - since;
     }
 
     /// <summary>Notes which of the candidates that had no row have one now.</summary>
     public void MarkFetched(int[] before) => _fetched = Array.FindAll(before, place => Candidates.Unknown.BinarySearch(place) < 0);
 
     /// <summary>The user is read and encoded.</summary>
-    public void MarkUserRead() => _userRead = _run = clock.GetTimestamp();
+    public void MarkUserRead() => _userRead = EndStage();
 
     /// <summary>The scores are there.</summary>
     /// <param name="ran">How long the run itself took.</param>
     public void MarkRun(TimeSpan ran)
     {
-        _run = clock.GetTimestamp();
-        _waited = clock.GetElapsedTime(_userRead, _run) - ran;
+        _run = EndStage();
+        _sessionWait = _run - ran;
     }
 
     /// <summary>Keeps the best candidates, by score, or by the fallback's rule if there is a reason for it.</summary>
@@ -116,7 +131,7 @@ internal sealed class PooledRanking(ConcurrentBag<PooledRanking> pool, TimeProvi
             TakeBestByRate(limit);
         }
 
-        _ended = clock.GetTimestamp();
+        _total = _waitedBefore + clock.GetElapsedTime(_begun);
     }
 
     public override void Dispose()
@@ -126,6 +141,13 @@ internal sealed class PooledRanking(ConcurrentBag<PooledRanking> pool, TimeProvi
         {
             pool.Add(this);
         }
+    }
+
+    private TimeSpan EndStage()
+    {
+        var begun = _stage;
+        _stage = clock.GetTimestamp();
+        return clock.GetElapsedTime(begun, _stage);
     }
 
     private void TakeBestByScore(int limit)

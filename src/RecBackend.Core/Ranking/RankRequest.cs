@@ -24,10 +24,14 @@ public sealed class RankRequest
     /// <summary>When an answer by the model is of no more use and the fallback answers.</summary>
     public Models.Deadline Deadline { get; set; } = Models.Deadline.None;
 
+    /// <summary>How long the request has waited for a thread already; a part of the ranking's time.</summary>
+    public TimeSpan Waited { get; set; }
+
     /// <summary>Empties the request, keeping its buffers.</summary>
     public void Clear()
     {
         User = "";
+        Waited = TimeSpan.Zero;
         Candidates.Clear();
         Limit = 0;
         Model = null;

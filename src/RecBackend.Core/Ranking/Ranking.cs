@@ -35,13 +35,14 @@ public enum FallbackReason
 /// <param name="Cold">Whether the model was trained without this item's ID.</param>
 public readonly record struct RankedItem(int Candidate, float Score, bool Cold);
 
-/// <summary>How long the stages of a ranking took, in ticks of the clock that the pipeline was given.</summary>
+/// <summary>How long the stages of a ranking took, in ticks of the clock that the pipeline was given. The parts add up to <paramref name="Total"/> but for the selection of the best.</summary>
+/// <param name="Wait">Waiting for a thread to run on.</param>
 /// <param name="UserRead">Reading the user and, where needed, encoding it.</param>
 /// <param name="Gather">Look-up of candidates and copy of rows.</param>
 /// <param name="Run">Waiting for a session and running the ranker.</param>
 /// <param name="Total">All, the selection of the best included.</param>
-/// <param name="Waited">What of <paramref name="Run"/> was waiting.</param>
-public readonly record struct StageTimes(TimeSpan UserRead, TimeSpan Gather, TimeSpan Run, TimeSpan Total, TimeSpan Waited);
+/// <param name="SessionWait">What of <paramref name="Run"/> was waiting.</param>
+public readonly record struct StageTimes(TimeSpan Wait, TimeSpan UserRead, TimeSpan Gather, TimeSpan Run, TimeSpan Total, TimeSpan SessionWait);
 
 /// <summary>The answer to a <see cref="RankRequest"/>. Pooled: dispose it after the response is written, and before the request is cleared.</summary>
 public abstract class Ranking : IDisposable

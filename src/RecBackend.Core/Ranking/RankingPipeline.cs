@@ -19,14 +19,21 @@ public sealed class RankingPipeline : IRanker
     private readonly TimeProvider _clock;
     private readonly UserEncoder _encoder;
     private readonly IMissingItems? _missing;
+    private readonly RankLanes? _lanes;
 
     // A thread gets back what it used last, while that is still near its processor.
     private readonly ConcurrentBag<PooledRanking> _pool = [];
 
     /// <summary>Ranks with the models of <paramref name="models"/> for the users of <paramref name="users"/>.</summary>
-    public RankingPipeline(ModelDirectory models, IUserDirectory users, TimeProvider clock, IMissingItems? missing = null)
+    /// <param name="models">The loaded models.</param>
+    /// <param name="users">Where users are read.</param>
+    /// <param name="clock">Of deadlines, of ages and of stage times.</param>
+    /// <param name="missing">Where candidates without a row may be found, if anywhere.</param>
+    /// <param name="lanes">Threads that a ranking goes on on when it has waited for something; null: it goes on wherever that came.</param>
+    public RankingPipeline(ModelDirectory models, IUserDirectory users, TimeProvider clock, IMissingItems? missing = null, RankLanes? lanes = null)
     {
         _missing = missing;
+        _lanes = lanes;
         _models = models;
         _users = users;
         _clock = clock;
@@ -52,7 +59,7 @@ public sealed class RankingPipeline : IRanker
         try
         {
             var time = request.Timestamp ?? _clock.GetUtcNow().ToUnixTimeMilliseconds();
-            ranking.Begin(lease.Serving?.Layout);
+            ranking.Begin(lease.Serving?.Layout, request.Waited);
             lease.Catalog.Gather(request.Candidates, time, ranking.Candidates);
             if (_missing is not null && !ranking.Candidates.Unknown.IsEmpty)
             {
@@ -74,10 +81,11 @@ public sealed class RankingPipeline : IRanker
     }
 
     /// <summary>Candidates without a row may be items that this host was not told of.</summary>
-    private static async ValueTask BringMissingAsync(IMissingItems missing, ModelLease lease, RankRequest request, long time, PooledRanking ranking, CancellationToken cancellation)
+    private async ValueTask BringMissingAsync(IMissingItems missing, ModelLease lease, RankRequest request, long time, PooledRanking ranking, CancellationToken cancellation)
     {
         int[] unknown = [.. ranking.Candidates.Unknown];
-        if (await missing.BringAsync(Array.ConvertAll(unknown, place => Encoding.UTF8.GetString(request.Candidates[place])), cancellation))
+        var bringing = missing.BringAsync(Array.ConvertAll(unknown, place => Encoding.UTF8.GetString(request.Candidates[place])), cancellation);
+        if (await OnLaneAsync(bringing, request.Deadline, ranking, cancellation))
         {
             lease.Catalog.Gather(request.Candidates, time, ranking.Candidates);
             ranking.MarkFetched(unknown);
@@ -117,8 +125,13 @@ public sealed class RankingPipeline : IRanker
 
         try
         {
-            var user = await ReadUserAsync(request.User, request.Deadline, cancellation);
-            var encoding = await _encoder.EncodeAsync(serving, user, request.Deadline, cancellation);
+            var user = await OnLaneAsync(ReadUserAsync(request.User, request.Deadline, cancellation), request.Deadline, ranking, cancellation);
+            if (request.Deadline.HasPassed(_clock))
+            {
+                return FallbackReason.DeadlineExceeded;
+            }
+
+            var encoding = await OnLaneAsync(_encoder.EncodeAsync(serving, user, request.Deadline, cancellation), request.Deadline, ranking, cancellation);
             ContextFeatures.Write(serving.Layout.Context, time, UserFeatureWriter.NewestEvent(user, serving), request.Context, ranking.Context);
             ranking.MarkUserRead();
 
@@ -135,6 +148,21 @@ public sealed class RankingPipeline : IRanker
         {
             return FallbackReason.UserUnavailable;
         }
+    }
+
+    /// <summary>What is there already at once; what is not, on a lane again, since what completes it is a thread that others wait for.</summary>
+    private ValueTask<T> OnLaneAsync<T>(ValueTask<T> waited, Deadline deadline, PooledRanking ranking, CancellationToken cancellation) =>
+        waited.IsCompleted || _lanes is null ? waited : WaitAsync(waited, _lanes, deadline, ranking, cancellation);
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<T> WaitAsync<T>(ValueTask<T> waited, RankLanes lanes, Deadline deadline, PooledRanking ranking, CancellationToken cancellation)
+    {
+        var result = await waited;
+        var since = _clock.GetTimestamp();
+        await lanes.TakeTurnAgain(deadline, cancellation);
+        ranking.MarkTurn(since);
+        cancellation.ThrowIfCancellationRequested();
+        return result;
     }
 
     /// <summary>The user, from memory at once; from a store that is slow no later than the deadline.</summary>

@@ -5,12 +5,14 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
+using RecBackend.Core.Ranking;
 
 namespace RecBackend.Http.Hosting;
 
 /// <summary>
 /// Lets the threads that wait for sockets run the calls that arrive there, up to their first wait. Otherwise a call changes its thread three times before its body is read, and each change waits
-/// until the system has woken a thread. Only rankings stay there: they are read and go to threads of their own (<see cref="Ranking.RankLanes"/>). Every other call goes to the pool at once, since
+/// until the system has woken a thread. Only rankings stay there: they are read and go to threads of their own (<see cref="RankLanes"/>). Every other call goes to the pool at once, since
 /// one that computes, or waits for a disk, would hold up all connections of its socket thread.
 /// </summary>
 public static class SocketThreads
@@ -19,8 +21,7 @@ public static class SocketThreads
     private const string InlineCompletions = "DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS";
 
     /// <summary>
-    /// Before the first socket of the process. It is for all sockets of the process, so that it is not for a host that speaks to others meanwhile. The host's options must say the same
-    /// (<see cref="RecBackendHttpOptions.RunsCallsOnSocketThreads"/>), or its calls do not go to the pool.
+    /// Before the first socket of the process. It is for all sockets of the process, so that it is not for a host that speaks to others meanwhile.
     /// </summary>
     public static IWebHostBuilder RunCallsOnSocketThreads(this IWebHostBuilder web)
     {
@@ -32,8 +33,9 @@ public static class SocketThreads
         return web.ConfigureServices(services => services.Configure<SocketTransportOptions>(sockets => sockets.UnsafePreferInlineScheduling = true));
     }
 
-    /// <summary>Moves calls that are not marked by <see cref="StayOnSocketThread{TBuilder}"/> to the pool. Runs after routing.</summary>
-    internal static IApplicationBuilder UsePoolThreads(this IApplicationBuilder app) => app.UseMiddleware<PoolMiddleware>();
+    /// <summary>On a host whose calls run on socket threads, moves those that are not marked by <see cref="StayOnSocketThread{TBuilder}"/> to the pool. Runs after routing.</summary>
+    internal static IApplicationBuilder UsePoolThreads(this IApplicationBuilder app) =>
+        app.ApplicationServices.GetRequiredService<IOptions<SocketTransportOptions>>().Value.UnsafePreferInlineScheduling ? app.UseMiddleware<PoolMiddleware>() : app;
 
     /// <summary>Marks a call that may run on the thread that received it: it neither waits nor computes there.</summary>
     internal static TBuilder StayOnSocketThread<TBuilder>(this TBuilder endpoint)

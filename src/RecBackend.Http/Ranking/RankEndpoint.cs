@@ -12,7 +12,7 @@ using RecBackend.Http.Problems;
 namespace RecBackend.Http.Ranking;
 
 /// <summary><c>POST /v1/rank</c>.</summary>
-internal sealed class RankEndpoint : IDisposable
+internal sealed class RankEndpoint
 {
     /// <summary>Milliseconds that the caller waits for the model.</summary>
     public const string TimeoutHeader = "Request-Timeout-Ms";
@@ -31,11 +31,11 @@ internal sealed class RankEndpoint : IDisposable
     private readonly ObjectPool<RankExchange> _exchanges;
     private int _calls;
 
-    public RankEndpoint(IRanker ranker, ModelDirectory models, HttpLimits limits, RecBackendHttpOptions options, RankingDemand demand, IMeterFactory meters, TimeProvider clock)
+    public RankEndpoint(IRanker ranker, ModelDirectory models, HttpLimits limits, RecBackendHttpOptions options, RankLanes lanes, RankingDemand demand, IMeterFactory meters, TimeProvider clock)
     {
         (_ranker, _models, _limits, _clock) = (ranker, models, limits, clock);
         _limit = new RankLimit(options.ConcurrentRuns, limits.ConcurrentRankings, limits.RankLatencyTolerance);
-        _lanes = new RankLanes(options.RankThreads, demand, clock);
+        _lanes = lanes;
         var meter = meters.Create(Telemetry.Name);
         _limit.Observe(meter);
         meter.CreateObservableGauge("recbackend.rankings.waiting", () => demand.Waiting, "{ranking}", "Rankings that wait for their turn.");
@@ -43,9 +43,6 @@ internal sealed class RankEndpoint : IDisposable
         // As many as there can be at once: a pool of the default size, two for each processor, lets most of them go while rankings wait for the scorer.
         _exchanges = new DefaultObjectPool<RankExchange>(new ExchangePolicy(), limits.ConcurrentRankings);
     }
-
-    /// <summary>Ends its threads.</summary>
-    public void Dispose() => _lanes.Dispose();
 
     public async Task RankAsync(HttpContext context)
     {
@@ -139,6 +136,7 @@ internal sealed class RankEndpoint : IDisposable
         var started = _clock.GetTimestamp();
         RankBodyReader.Read(body.Span, exchange, _limits);
         exchange.Request.Deadline = deadline;
+        exchange.Request.Waited = _clock.GetElapsedTime(came, started);
         EnsureRequestId(exchange, context.Request.Headers);
 
         using var ranking = await _ranker.RankAsync(exchange.Request, context.RequestAborted);
@@ -146,8 +144,8 @@ internal sealed class RankEndpoint : IDisposable
         {
             // Without the user: a slow store is no reason to rank less, and who waits for the user's encoder waits in the same queue again for the ranker.
             var times = ranking.Times;
-            var work = _clock.GetElapsedTime(started) - times.UserRead;
-            _limit.Learn(work + _clock.GetElapsedTime(came, started), work - times.Waited, inFlight);
+            var latency = _clock.GetElapsedTime(came) - times.UserRead;
+            _limit.Learn(latency, latency - times.Wait - times.SessionWait, inFlight);
         }
 
         RankReplyWriter.Write(exchange, ranking, exchange.Explain ? LayoutOf(ranking.Model) : null, _clock.GetElapsedTime(came));

@@ -117,7 +117,9 @@ internal static class RankReplyWriter
 
     private static void AppendStages(Utf8Buffer reply, StageTimes times)
     {
-        reply.Append(",\"stages_us\":{\"user_read\":"u8);
+        reply.Append(",\"stages_us\":{\"wait\":"u8);
+        reply.AppendNumber(Microseconds(times.Wait));
+        reply.Append(",\"user_read\":"u8);
         reply.AppendNumber(Microseconds(times.UserRead));
         reply.Append(",\"gather\":"u8);
         reply.AppendNumber(Microseconds(times.Gather));

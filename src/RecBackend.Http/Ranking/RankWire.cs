@@ -70,8 +70,9 @@ public sealed record RankedReply
 }
 
 /// <summary>Times of a ranking's stages, microseconds.</summary>
+/// <param name="Wait">Waiting for a thread to run on.</param>
 /// <param name="UserRead">Reading the user and, where needed, encoding it.</param>
 /// <param name="Gather">Look-up of candidates and copy of rows.</param>
 /// <param name="Run">Waiting for a session and running the ranker.</param>
 /// <param name="Total">All of it.</param>
-public sealed record StagesReply(long UserRead, long Gather, long Run, long Total);
+public sealed record StagesReply(long Wait, long UserRead, long Gather, long Run, long Total);

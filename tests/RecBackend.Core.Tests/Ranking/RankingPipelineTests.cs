@@ -300,6 +300,69 @@ public sealed class RankingPipelineTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Ranking_that_waited_for_the_user_or_the_encoder_goes_on_on_a_lane()
+    {
+        await StartAsync(("a", 1));
+        await ClickAsync("u", "a");
+        using var lanes = new RankLanes(1, new RankingDemand(), TimeProvider.System);
+        var pipeline = new RankingPipeline(_models, _engine, _clock, lanes: lanes);
+        var threads = new List<string?>();
+        _model.OnScore = (_, _, _) => threads.Add(Thread.CurrentThread.Name);
+
+        // As when a grain answers, or the thread that encoded goes on with those that wait for it.
+        var (user, encoder) = (new TaskCompletionSource(), new TaskCompletionSource());
+        _engine.UserGate = user.Task;
+        var ranking = RankAsync(pipeline, new RankRequest(), "a").AsTask();
+        user.SetResult();
+        (await ranking).Dispose();
+
+        await ClickAsync("u", "a");
+        (_engine.UserGate, _model.UserGate) = (Task.CompletedTask, encoder.Task);
+        ranking = RankAsync(pipeline, new RankRequest(), "a").AsTask();
+        encoder.SetResult();
+        (await ranking).Dispose();
+
+        // What is at hand changes no thread.
+        (await RankAsync(pipeline, new RankRequest(), "a")).Dispose();
+        Assert.Equal(["rank 0", "rank 0", Thread.CurrentThread.Name], threads);
+    }
+
+    [Fact]
+    public async Task Waiting_for_a_thread_is_a_stage_of_its_own()
+    {
+        await StartAsync(("a", 1));
+        using var lane = new HeldLane();
+        var user = new TaskCompletionSource();
+        _engine.UserGate = user.Task;
+        var ranking = RankAsync(new(_models, _engine, _clock, lanes: lane.Lanes), new RankRequest { Waited = TimeSpan.FromMilliseconds(7) }, "a").AsTask();
+        _clock.Advance(TimeSpan.FromMilliseconds(20));
+        user.SetResult();
+        lane.WaitUntilOneWaits();
+        _clock.Advance(TimeSpan.FromMilliseconds(300));
+        lane.Release();
+
+        using var answer = await ranking;
+        Assert.Equal(RankingMode.Model, answer.Mode);
+        var times = answer.Times;
+        Assert.Equal([307, 20, 0, 0, 327, 0], new[] { times.Wait, times.UserRead, times.Gather, times.Run, times.Total, times.SessionWait }.Select(time => time.TotalMilliseconds));
+    }
+
+    [Fact]
+    public async Task Ranking_whose_turn_comes_too_late_is_answered_by_the_fallback()
+    {
+        await StartAsync(("a", 1));
+        using var lane = new HeldLane();
+        var user = new TaskCompletionSource();
+        _engine.UserGate = user.Task;
+        var request = new RankRequest { Deadline = Deadline.After(TimeSpan.FromMilliseconds(200), TimeProvider.System) };
+        var ranking = RankAsync(new(_models, _engine, TimeProvider.System, lanes: lane.Lanes), request, "a").AsTask();
+        user.SetResult();
+
+        using var answer = await ranking.WaitAsync(TimeSpan.FromSeconds(30));
+        Assert.Equal((RankingMode.Fallback, FallbackReason.DeadlineExceeded), (answer.Mode, answer.Reason));
+    }
+
+    [Fact]
     public async Task Rankings_of_one_user_that_come_together_share_one_encoding()
     {
         await StartAsync(("a", 1));
@@ -455,11 +518,17 @@ public sealed class RankingPipelineTests : IAsyncDisposable
     private ValueTask<Core.Ranking.Ranking> RankAsync(RankRequest request, params string[] candidates) =>
         RankAsync(request, CancellationToken.None, candidates);
 
-    private ValueTask<Core.Ranking.Ranking> RankAsync(RankRequest request, CancellationToken cancellation, params string[] candidates)
+    private ValueTask<Core.Ranking.Ranking> RankAsync(RankRequest request, CancellationToken cancellation, params string[] candidates) =>
+        RankAsync(_pipeline, request, candidates, cancellation);
+
+    private static ValueTask<Core.Ranking.Ranking> RankAsync(RankingPipeline pipeline, RankRequest request, params string[] candidates) =>
+        RankAsync(pipeline, request, candidates, CancellationToken.None);
+
+    private static ValueTask<Core.Ranking.Ranking> RankAsync(RankingPipeline pipeline, RankRequest request, string[] candidates, CancellationToken cancellation)
     {
         request.User = request.User.Length == 0 ? "u" : request.User;
         Array.ForEach(candidates, id => request.Candidates.Add(Encoding.UTF8.GetBytes(id)));
-        return _pipeline.RankAsync(request, cancellation);
+        return pipeline.RankAsync(request, cancellation);
     }
 
     private async Task ClickAsync(string user, string item) =>
@@ -475,6 +544,42 @@ public sealed class RankingPipelineTests : IAsyncDisposable
         for (var i = 0; i < clicks; i++)
         {
             await _engine.AppendAsync([new($"{item} click {i}", "click", "other", item, at, null)], CancellationToken.None);
+        }
+    }
+
+    /// <summary>A lane that something else is at work on.</summary>
+    private sealed class HeldLane : IDisposable
+    {
+        private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+        private readonly RankingDemand _demand = new();
+        private readonly SemaphoreSlim _let = new(0);
+
+        public HeldLane()
+        {
+            Lanes = new(1, _demand, TimeProvider.System);
+            var begun = new TaskCompletionSource();
+            _ = HoldAsync(begun);
+            Assert.True(begun.Task.Wait(Patience));
+        }
+
+        public RankLanes Lanes { get; }
+
+        public void WaitUntilOneWaits() => Assert.True(SpinWait.SpinUntil(() => _demand.Waiting == 1, Patience));
+
+        public void Release() => _let.Release();
+
+        public void Dispose()
+        {
+            Release();
+            Lanes.Dispose();
+        }
+
+        private async Task HoldAsync(TaskCompletionSource begun)
+        {
+            await Lanes.TakeTurn(Deadline.None);
+            begun.SetResult();
+            _let.Wait(Patience);
         }
     }
 }

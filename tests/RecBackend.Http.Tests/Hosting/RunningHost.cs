@@ -140,7 +140,7 @@ internal sealed class RunningHost : IAsyncDisposable
         builder.Configuration.AddInMemoryCollection([new("RecBackend:Limits:RankTimeoutMs", "30000")]);
         builder.Configuration.AddInMemoryCollection(settings.Configuration);
         builder.WebHost.UseUrls(settings.Url);
-        var options = new RecBackendHttpOptions { Development = settings.Development, TemporaryFolder = Path.Combine(_state.FullName, "incoming"), Address = settings.PublicAddress, ConcurrentRuns = settings.ConcurrentRuns, RunsCallsOnSocketThreads = true };
+        var options = new RecBackendHttpOptions { Development = settings.Development, TemporaryFolder = Path.Combine(_state.FullName, "incoming"), Address = settings.PublicAddress, ConcurrentRuns = settings.ConcurrentRuns };
         builder.WebHost.RunCallsOnSocketThreads();
         builder.Services
             .AddSingleton(settings.Clock)

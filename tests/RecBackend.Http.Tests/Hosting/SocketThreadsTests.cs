@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.DependencyInjection;
 using RecBackend.Http.Hosting;
 
@@ -33,6 +34,12 @@ public sealed class SocketThreadsTests
     }
 
     [Fact]
+    public async Task Host_whose_calls_come_on_the_pool_moves_none()
+    {
+        Assert.Contains(Socket, await RunAsync(new Endpoint(null, EndpointMetadataCollection.Empty, "any"), onSocketThreads: false));
+    }
+
+    [Fact]
     public async Task Call_that_is_marked_stays_on_the_thread_that_received_it()
     {
         var marked = new MarkedEndpoint();
@@ -42,11 +49,11 @@ public sealed class SocketThreadsTests
     }
 
     /// <summary>Receives a call on a thread of its own and reads its body, whose three pieces another such thread brings one by one; gives the threads that the call ran on.</summary>
-    private static async Task<List<string>> RunAsync(Endpoint? endpoint, bool breaks = false)
+    private static async Task<List<string>> RunAsync(Endpoint? endpoint, bool breaks = false, bool onSocketThreads = true)
     {
         var body = new SlowBody(pieces: 3, breaks);
         var threads = new List<string>();
-        await using var services = new ServiceCollection().BuildServiceProvider();
+        await using var services = new ServiceCollection().Configure<SocketTransportOptions>(sockets => sockets.UnsafePreferInlineScheduling = onSocketThreads).BuildServiceProvider();
         var app = new ApplicationBuilder(services);
         app.UsePoolThreads();
         app.Run(async context =>

@@ -62,7 +62,7 @@ public sealed class RankEndpointTests(SharedHost shared) : IClassFixture<SharedH
         var features = answer.Json["items"]![0]!["features"]!.AsObject();
         Assert.Equal(["impressions", "click_rate", "age"], features.Select(feature => feature.Key));
         Assert.InRange((float)features["click_rate"]!, 0.01f, 1f);
-        Assert.Equal(["user_read", "gather", "run", "total"], answer.Json["stages_us"]!.AsObject().Select(stage => stage.Key));
+        Assert.Equal(["wait", "user_read", "gather", "run", "total"], answer.Json["stages_us"]!.AsObject().Select(stage => stage.Key));
     }
 
     [Fact]

@@ -1,20 +1,21 @@
 using System.Runtime.CompilerServices;
 using RecBackend.Core.Models;
-using RecBackend.Core.Ranking;
 
-namespace RecBackend.Http.Ranking;
+namespace RecBackend.Core.Ranking;
 
 /// <summary>
 /// Threads that rankings run on, one for each that may run at once, from the body at hand to the reply written. They begin in the order in which they came, and the threads of the pool stay free for
-/// sockets and HTTP: a ranking holds its thread for as long as the model runs, and on the pool every step of every other call would wait for that. How many wait <see cref="RankLimit"/> bounds.
+/// sockets and HTTP: a ranking holds its thread for as long as the model runs, and on the pool every step of every other call would wait for that. Who waits for something else lets the thread go,
+/// and takes another turn when it is there, before those that have not begun. The host bounds how many wait.
 /// </summary>
-internal sealed class RankLanes : IDisposable
+public sealed class RankLanes : IDisposable
 {
     // How much later than its deadline a ranking that still waits may be answered.
     private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(10);
 
     private readonly object _lock = new();
     private readonly Queue<Waiter> _waiting = new();
+    private readonly Queue<Waiter> _begun = new();
     private readonly RankingDemand _demand;
     private readonly TimeProvider _clock;
     private readonly int _count;
@@ -24,6 +25,7 @@ internal sealed class RankLanes : IDisposable
     private bool _ticking;
     private bool _ended;
 
+    /// <summary>Starts the threads.</summary>
     /// <param name="count">How many threads.</param>
     /// <param name="demand">Is told how many wait.</param>
     /// <param name="clock">Clock of the deadlines, and of how long rankings take.</param>
@@ -44,14 +46,19 @@ internal sealed class RankLanes : IDisposable
             lock (_lock)
             {
                 // Its turn comes when all that wait before it have begun, and one more has ended, unless a lane is at rest.
-                var ends = _waiting.Count + _running - _count + 1;
+                var ends = Waiting + _running - _count + 1;
                 return ends <= 0 ? TimeSpan.Zero : TimeSpan.FromSeconds(ends * _meanSeconds / _count);
             }
         }
     }
 
+    private int Waiting => _waiting.Count + _begun.Count;
+
     /// <summary>Awaited, goes on on a lane when its turn has come; on the pool, if before that the deadline passes or the caller gives up.</summary>
-    public Turn TakeTurn(Deadline deadline, CancellationToken cancellation = default) => new(this, deadline, cancellation);
+    public Turn TakeTurn(Deadline deadline, CancellationToken cancellation = default) => new(this, _waiting, deadline, cancellation);
+
+    /// <summary>The same for a ranking that had a turn and let it go to wait for something else: it comes before all that have not begun.</summary>
+    public Turn TakeTurnAgain(Deadline deadline, CancellationToken cancellation = default) => new(this, _begun, deadline, cancellation);
 
     /// <summary>Lets the threads end. What waits is still run, and what comes later stays on the thread that it is on.</summary>
     public void Dispose()
@@ -64,13 +71,13 @@ internal sealed class RankLanes : IDisposable
         }
     }
 
-    private void Add(Waiter waiter)
+    private void Add(Queue<Waiter> queue, Waiter waiter)
     {
         lock (_lock)
         {
             if (!_ended)
             {
-                _waiting.Enqueue(waiter);
+                queue.Enqueue(waiter);
                 _demand.Add(1);
                 Monitor.Pulse(_lock);
                 KeepTime();
@@ -104,7 +111,7 @@ internal sealed class RankLanes : IDisposable
             }
 
             Waiter waiter;
-            while (!_waiting.TryDequeue(out waiter))
+            while (!_begun.TryDequeue(out waiter) && !_waiting.TryDequeue(out waiter))
             {
                 if (_ended)
                 {
@@ -124,7 +131,7 @@ internal sealed class RankLanes : IDisposable
     /// <summary>Has the timer ring while rankings wait for lanes that are all at work.</summary>
     private void KeepTime()
     {
-        if (!_ticking && !_ended && _running == _count && _waiting.Count > 0)
+        if (!_ticking && !_ended && _running == _count && Waiting > 0)
         {
             _timer ??= CreateTimer();
             _ticking = _timer.Change(Tick, Timeout.InfiniteTimeSpan);
@@ -144,42 +151,59 @@ internal sealed class RankLanes : IDisposable
     {
         lock (_lock)
         {
-            // Once round, so that the others keep their order.
-            for (var left = _waiting.Count; left > 0; left--)
-            {
-                var waiter = _waiting.Dequeue();
-                if (waiter.Cancellation.IsCancellationRequested || waiter.Deadline.HasPassed(_clock))
-                {
-                    _demand.Add(-1);
-                    ThreadPool.UnsafeQueueUserWorkItem(static continuation => continuation(), waiter.Continue, preferLocal: false);
-                }
-                else
-                {
-                    _waiting.Enqueue(waiter);
-                }
-            }
-
+            LetGoWhatIsTooLate(_begun);
+            LetGoWhatIsTooLate(_waiting);
             _ticking = false;
             KeepTime();
         }
     }
 
-    /// <summary>The change to a lane, as <c>await</c> wants it.</summary>
-    public readonly struct Turn(RankLanes lanes, Deadline deadline, CancellationToken cancellation) : ICriticalNotifyCompletion
+    private void LetGoWhatIsTooLate(Queue<Waiter> queue)
     {
-        public bool IsCompleted => false;
-
-        public Turn GetAwaiter() => this;
-
-        public void GetResult()
+        // Once round, so that the others keep their order.
+        for (var left = queue.Count; left > 0; left--)
         {
-            // The turn has come, or the deadline has: there is nothing to tell.
+            var waiter = queue.Dequeue();
+            if (waiter.Cancellation.IsCancellationRequested || waiter.Deadline.HasPassed(_clock))
+            {
+                _demand.Add(-1);
+                ThreadPool.UnsafeQueueUserWorkItem(static continuation => continuation(), waiter.Continue, preferLocal: false);
+            }
+            else
+            {
+                queue.Enqueue(waiter);
+            }
         }
-
-        public void OnCompleted(Action continuation) => UnsafeOnCompleted(continuation);
-
-        public void UnsafeOnCompleted(Action continuation) => lanes.Add(new(continuation, deadline, cancellation));
     }
 
-    private readonly record struct Waiter(Action Continue, Deadline Deadline, CancellationToken Cancellation);
+    /// <summary>The change to a lane, as <c>await</c> wants it. Awaiting one thing makes one change.</summary>
+    public readonly struct Turn : ICriticalNotifyCompletion
+    {
+        private readonly RankLanes _lanes;
+        private readonly Queue<Waiter> _queue;
+        private readonly Deadline _deadline;
+        private readonly CancellationToken _cancellation;
+
+        internal Turn(RankLanes lanes, Queue<Waiter> queue, Deadline deadline, CancellationToken cancellation) =>
+            (_lanes, _queue, _deadline, _cancellation) = (lanes, queue, deadline, cancellation);
+
+        /// <summary>Always false: even a lane that rests has to be woken.</summary>
+        public bool IsCompleted => false;
+
+        /// <summary>Itself.</summary>
+        public Turn GetAwaiter() => this;
+
+        /// <summary>The turn has come, or the deadline has: there is nothing to tell.</summary>
+        public void GetResult()
+        {
+        }
+
+        /// <inheritdoc/>
+        public void OnCompleted(Action continuation) => UnsafeOnCompleted(continuation);
+
+        /// <inheritdoc/>
+        public void UnsafeOnCompleted(Action continuation) => _lanes.Add(_queue, new(continuation, _deadline, _cancellation));
+    }
+
+    internal readonly record struct Waiter(Action Continue, Deadline Deadline, CancellationToken Cancellation);
 }

@@ -1,9 +1,8 @@
 using System.Collections.Concurrent;
 using RecBackend.Core.Models;
 using RecBackend.Core.Ranking;
-using RecBackend.Http.Ranking;
 
-namespace RecBackend.Http.Tests.Ranking;
+namespace RecBackend.Core.Tests.Ranking;
 
 /// <summary>The threads that rankings run on.</summary>
 public sealed class RankLanesTests : IDisposable
@@ -57,6 +56,46 @@ public sealed class RankLanesTests : IDisposable
         Assert.Equal(Enumerable.Range(0, rankings.Count), order);
         _let.Release(Lanes);
         await Task.WhenAll(rankings).WaitAsync(Patience);
+    }
+
+    [Fact]
+    public async Task Ranking_that_had_a_turn_comes_before_those_that_have_not_begun()
+    {
+        var held = await HoldAllAsync();
+        var order = new ConcurrentQueue<string>();
+        Task[] waiting = [NameAsync("first", _lanes.TakeTurn(Deadline.None)), NameAsync("begun", _lanes.TakeTurnAgain(Deadline.None)), NameAsync("begun too", _lanes.TakeTurnAgain(Deadline.None))];
+        Assert.Equal(3, _demand.Waiting);
+
+        // One lane, so that what it runs is in an order.
+        _let.Release();
+        await Task.WhenAll(waiting).WaitAsync(Patience);
+        Assert.Equal(["begun", "begun too", "first"], order);
+        Assert.Equal(0, _demand.Waiting);
+        _let.Release(Lanes);
+        await held.WaitAsync(Patience);
+
+        async Task NameAsync(string name, RankLanes.Turn turn)
+        {
+            await turn;
+            order.Enqueue(name);
+        }
+    }
+
+    [Fact]
+    public async Task Ranking_that_had_a_turn_and_waits_for_another_is_let_go_at_its_deadline()
+    {
+        var held = await HoldAllAsync();
+        var late = LateAsync();
+        Assert.False((await late.WaitAsync(Patience)).StartsWith("rank ", StringComparison.Ordinal));
+        Assert.Equal(0, _demand.Waiting);
+        _let.Release(Lanes);
+        await held.WaitAsync(Patience);
+
+        async Task<string> LateAsync()
+        {
+            await _lanes.TakeTurnAgain(Deadline.After(TimeSpan.FromMilliseconds(20), TimeProvider.System));
+            return Thread.CurrentThread.Name ?? "";
+        }
     }
 
     [Fact]

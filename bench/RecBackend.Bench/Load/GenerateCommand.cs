@@ -70,12 +70,12 @@ internal static class GenerateCommand
         {
             if (arrival == first)
             {
-                before = Task.Run(() => Reading.TakeAsync(metrics, plan.Server));
+                before = Task.Run(() => Reading.TakeAsync(metrics, plan.Servers));
             }
 
             if (arrival == schedule.Length - 1)
             {
-                after = Task.Run(() => Reading.TakeAsync(metrics, plan.Server));
+                after = Task.Run(() => Reading.TakeAsync(metrics, plan.Servers));
             }
         }
     }
@@ -90,12 +90,12 @@ internal static class GenerateCommand
     // Both processes at one moment.
     private sealed record Reading(ServerCounters? Server, long At, TimeSpan Processor, TimeSpan Pause)
     {
-        public static async Task<Reading?> TakeAsync(HttpClient metrics, Uri server)
+        public static async Task<Reading?> TakeAsync(HttpClient metrics, Uri[] servers)
         {
             var (at, processor, pause) = (Stopwatch.GetTimestamp(), Environment.CpuUsage.TotalTime, GC.GetTotalPauseDuration());
             try
             {
-                return new Reading(await ServerCounters.ReadAsync(metrics, server), at, processor, pause);
+                return new Reading(await ServerCounters.ReadAsync(metrics, servers), at, processor, pause);
             }
             catch (Exception e) when (e is HttpRequestException or TaskCanceledException)
             {

@@ -9,7 +9,7 @@ using RecBackend.Core.Models;
 
 namespace RecBackend.Bench.Load;
 
-/// <summary>Starts server and, for each rate, a generator; each is a process of its own.</summary>
+/// <summary>Starts what is to be measured and, for each rate, a generator; each is a process of its own.</summary>
 internal sealed class LoadBenchmark(LoadOptions options)
 {
     /// <summary>The part of the offered rankings that the model must answer for the rate to be held.</summary>
@@ -32,16 +32,13 @@ internal sealed class LoadBenchmark(LoadOptions options)
         using var folder = new ScratchFolder(Path.GetTempPath());
         var prepared = await PreparedState.CreateAsync(Path.Combine(folder.Path, "prepared"), options.Bundle, data, cancellation);
         var (layout, tensors) = await RecordAsync(prepared.CopyTo(Path.Combine(folder.Path, "in-process")), data, cancellation);
-        var state = prepared.CopyTo(Path.Combine(folder.Path, "server"));
-        await using var server = await StartAsync(() => Stack.StartServerAsync(state, cancellation, http2: true));
-        await using var gateway = options.Gateway ? await StartAsync(() => Stack.StartGatewayAsync([server.Endpoint], http2: true, cancellation)) : null;
-        var front = gateway ?? server;
-        var target = options.Http == HttpVersion.Version20 ? new Uri($"http://{front.Http2Endpoint}/") : front.Address;
+        await using var asked = await LoadTarget.StartAsync(options, data, prepared, folder.Path, cancellation);
+        var target = options.Http == HttpVersion.Version20 ? new Uri($"http://{asked.Front.Http2Endpoint}/") : asked.Front.Address;
 
         RunFacts.Print(Console.Out, null);
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"load     {options.Candidates} candidates of {data.Items.Count:N0} items, limit {(options.Limit == 0 ? "none" : options.Limit)}, HTTP/{options.Http}{(options.Gateway ? " through the gateway" : "")}{(options.Apart ? ", generator and server on processors of their own" : "")}, Poisson arrivals, at most {options.InFlight:N0} in flight, given up after {options.Patience.TotalMilliseconds:N0} ms, seed {options.Seed}, {options.WarmUp.TotalSeconds:F0} s to warm up at each rate"));
+            $"load     {options.Candidates} candidates of {data.Items.Count:N0} items, limit {(options.Limit == 0 ? "none" : options.Limit)}, HTTP/{options.Http}{(options.Silos > 0 ? $", silos: {options.Silos}" : "")}{(options.Gateway ? " through the gateway" : "")}{(options.Apart ? ", generator and server on processors of their own" : "")}, Poisson arrivals, at most {options.InFlight:N0} in flight, given up after {options.Patience.TotalMilliseconds:N0} ms, seed {options.Seed}, {options.WarmUp.TotalSeconds:F0} s to warm up at each rate"));
 
         await GeneratorProcess.AskEachOnceAsync(target, options.Http, GenerateCommand.Bodies(data, options.Candidates, options.Limit, options.Seed), options.Deadline, cancellation);
         var cores = Environment.ProcessorCount - (options.Apart ? 1 : 0);
@@ -82,7 +79,7 @@ internal sealed class LoadBenchmark(LoadOptions options)
             var plan = new LoadPlan
             {
                 Target = target,
-                Server = server.Address,
+                Servers = [.. asked.Hosts.Select(host => host.Address)],
                 Http = options.Http,
                 Rate = rate,
                 WarmUp = options.WarmUp,
@@ -100,12 +97,6 @@ internal sealed class LoadBenchmark(LoadOptions options)
             ProgressLines.Say(LoadReport.Line(point));
             return point;
         }
-    }
-
-    private Task<HostProcess> StartAsync(Func<Task<HostProcess>> start)
-    {
-        using var share = options.Apart ? ProcessorShare.AllButLast() : null;
-        return start();
     }
 
     // For the bare call: what the pipeline hands to the ranker in this load.

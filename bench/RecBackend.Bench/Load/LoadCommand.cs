@@ -15,6 +15,7 @@ internal static class LoadCommand
         var http = new Option<string>("--http") { Description = "1.1 (kept connections) or 2 (without TLS).", DefaultValueFactory = _ => "1.1" };
         http.AcceptOnlyFromAmong("1.1", "2");
         var gateway = new Option<bool>("--gateway") { Description = "Go through the gateway." };
+        var silos = WholeNumber.Option("--silos", "Silos of a cluster on this machine, with Redis and Azurite, in place of the server; more than one go with --gateway.", 0, 0, 8);
         var apart = new Option<bool>("--apart") { Description = "Give the generator the last processor and the server (and gateway) the others, as if callers were on another machine." };
         var rates = Numbers("--rates", "Rankings a second to offer, separated by commas, instead of shares of saturation.", "");
         var shares = Numbers("--shares", "What to offer, in parts of saturation, which is looked for first.", "0.1,0.3,0.5,0.7,0.9,1,2,10");
@@ -40,12 +41,25 @@ internal static class LoadCommand
             "load",
             "Open loop: rankings arrive over HTTP at random moments (Poisson) from a process of its own, however slow the server is. Finds saturation, then measures below, at and above it.")
         {
-            http, gateway, apart, rates, shares, held, probe, warmUp, seconds, requests, storm, inFlight, patience, deadline, candidates, limit, seed, plot, SampleOptions.Bundle, SampleOptions.Data, json,
+            http, gateway, silos, apart, rates, shares, held, probe, warmUp, seconds, requests, storm, inFlight, patience, deadline, candidates, limit, seed, plot, SampleOptions.Bundle, SampleOptions.Data, json,
         };
+        command.Validators.Add(result =>
+        {
+            if (result.GetValue(silos) > 1 && !result.GetValue(gateway))
+            {
+                result.AddError("--silos: callers of more than one go through the gateway; add --gateway.");
+            }
+
+            if (result.GetValue(silos) > 0 && result.GetValue(http) == "2")
+            {
+                result.AddError("--silos: silos are asked by HTTP/1.1.");
+            }
+        });
         command.SetAction((parsed, cancellation) => new LoadBenchmark(new LoadOptions
         {
             Http = parsed.GetValue(http) == "2" ? HttpVersion.Version20 : HttpVersion.Version11,
             Gateway = parsed.GetValue(gateway),
+            Silos = parsed.GetValue(silos),
             Apart = parsed.GetValue(apart),
             Rates = Parse(parsed.GetValue(rates)!),
             Shares = Parse(parsed.GetValue(shares)!),

@@ -9,6 +9,9 @@ internal sealed record LoadOptions
     /// <summary>Whether requests go through the gateway.</summary>
     public required bool Gateway { get; init; }
 
+    /// <summary>Silos of a cluster of this machine in place of the server; 0 for the server.</summary>
+    public required int Silos { get; init; }
+
     /// <summary>Whether the generator has a processor of its own and the server the others, as if callers were elsewhere.</summary>
     public required bool Apart { get; init; }
 

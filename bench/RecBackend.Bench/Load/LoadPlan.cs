@@ -9,8 +9,8 @@ internal sealed record LoadPlan
     /// <summary>Whom to ask for rankings.</summary>
     public required Uri Target { get; init; }
 
-    /// <summary>Whose <c>/metrics</c> to read.</summary>
-    public required Uri Server { get; init; }
+    /// <summary>Whose <c>/metrics</c> to read, and to add up.</summary>
+    public required Uri[] Servers { get; init; }
 
     /// <summary>1.1 or 2.0.</summary>
     public required Version Http { get; init; }

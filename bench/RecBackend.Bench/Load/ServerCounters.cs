@@ -1,9 +1,10 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Runtime.InteropServices;
 
 namespace RecBackend.Bench.Load;
 
-/// <summary>What a server says of itself on <c>/metrics</c>: the counters of .NET's runtime and its rankings. Any operator can read the same.</summary>
+/// <summary>What a server, or several together, say of themselves on <c>/metrics</c>: the counters of .NET's runtime and its rankings. Any operator can read the same.</summary>
 internal sealed class ServerCounters
 {
     private readonly Dictionary<string, double> _series;
@@ -11,15 +12,15 @@ internal sealed class ServerCounters
 
     private ServerCounters(Dictionary<string, double> series, long at) => (_series, _at) = (series, at);
 
-    /// <summary>Reads them.</summary>
-    /// <exception cref="HttpRequestException">The server does not answer, or not with its metrics.</exception>
-    public static async Task<ServerCounters> ReadAsync(HttpClient client, Uri address)
+    /// <summary>Reads them, of all of <paramref name="addresses"/>.</summary>
+    /// <exception cref="HttpRequestException">One does not answer, or not with its metrics.</exception>
+    public static async Task<ServerCounters> ReadAsync(HttpClient client, Uri[] addresses)
     {
-        var text = await client.GetStringAsync(new Uri(address, "/metrics"));
-        return Parse(text, Stopwatch.GetTimestamp());
+        var texts = await Task.WhenAll(addresses.Select(address => client.GetStringAsync(new Uri(address, "/metrics"))));
+        return Parse(string.Concat(texts), Stopwatch.GetTimestamp());
     }
 
-    /// <summary>Reads Prometheus' text format.</summary>
+    /// <summary>Reads Prometheus' text format. A series that is there several times, of as many hosts, is added up.</summary>
     /// <param name="text">The lines.</param>
     /// <param name="at">When they were read, in ticks of <see cref="Stopwatch"/>.</param>
     public static ServerCounters Parse(string text, long at)
@@ -30,7 +31,7 @@ internal sealed class ServerCounters
             var end = line.LastIndexOf(' ');
             if (line[0] != '#' && end > 0)
             {
-                series[line[..end]] = double.Parse(line.AsSpan(end + 1), NumberStyles.Float, CultureInfo.InvariantCulture);
+                CollectionsMarshal.GetValueRefOrAddDefault(series, line[..end], out _) += double.Parse(line.AsSpan(end + 1), NumberStyles.Float, CultureInfo.InvariantCulture);
             }
         }
 

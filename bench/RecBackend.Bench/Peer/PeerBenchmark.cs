@@ -100,7 +100,7 @@ internal sealed class PeerBenchmark(PeerOptions options)
             var plan = new LoadPlan
             {
                 Target = name == PeerReport.Peer ? peer.Address : server.Address,
-                Server = name == PeerReport.Peer ? peer.Address : server.Address,
+                Servers = [name == PeerReport.Peer ? peer.Address : server.Address],
                 Http = HttpVersion.Version11,
                 Rate = rate,
                 WarmUp = options.WarmUp,

@@ -16,7 +16,7 @@ internal sealed record ClusterSettings
     private const string DefaultName = "recbackend";
 
     private static readonly string[] KnownKeys =
-        ["ClusterId", "ServiceId", "Redis", "Development", "SiloPort", "GatewayPort", "AdvertisedAddress", "Roles", "ItemShards", "ContentCacheMiB", "Blobs", "Address"];
+        ["ClusterId", "ServiceId", "Redis", "Development", "SiloPort", "GatewayPort", "AdvertisedAddress", "Roles", "ItemShards", "ContentCacheMiB", "UserCacheMiB", "Blobs", "Address"];
 
     private static readonly string[] BlobKeys = ["ConnectionString", "ServiceUri", "Container"];
 
@@ -73,6 +73,7 @@ internal sealed record ClusterSettings
                 Roles = ReadRoles(section.GetSection("Roles")),
                 ItemShards = section.Read("ItemShards", absent: new ClusterEngineOptions().ItemShards, least: 1, most: ClusterEngineOptions.MostItemShards),
                 ContentCacheBytes = (long)section.Read("ContentCacheMiB", absent: (int)(new ClusterEngineOptions().ContentCacheBytes >> 20), least: 1, most: 1 << 20) << 20,
+                UserCacheBytes = (long)section.Read("UserCacheMiB", absent: (int)(new ClusterEngineOptions().UserCacheBytes >> 20), least: 1, most: 1 << 20) << 20,
                 Address = section.ReadAddress("Address") ?? (redis is null
                     ? null
                     : throw new ConfigurationException($"{section.Path}:Address", "is missing: the base URL under which the gateway reaches this host, such as http://10.0.0.7:8080.")),

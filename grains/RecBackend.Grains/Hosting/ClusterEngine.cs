@@ -61,6 +61,7 @@ public static class ClusterEngine
             .AddSingleton(new EngineClock(clock ?? TimeProvider.System))
             .AddSingleton(services => new ItemShards(services.GetRequiredService<IGrainFactory>(), options.ItemShards))
             .AddSingleton(_ => new SegmentCache(options.ContentCacheBytes))
+            .AddSingleton(_ => new UserCopies(options.UserCacheBytes))
             .AddSingleton<ShardTurns>()
             .AddSingleton<ItemCounter>()
             .AddSingleton<ScoringSilos>()

@@ -26,6 +26,9 @@ public sealed record ClusterEngineOptions
     /// <summary>Memory of a silo for contents that were read last, in bytes.</summary>
     public long ContentCacheBytes { get; init; } = 256L << 20;
 
+    /// <summary>Memory of a silo for users that it read last and their encodings, in bytes.</summary>
+    public long UserCacheBytes { get; init; } = 256L << 20;
+
     /// <summary>What this silo is for: users and items live on entity silos only.</summary>
     public SiloRole Roles { get; init; } = SiloRole.Entity | SiloRole.Scoring;
 
@@ -42,6 +45,7 @@ public sealed record ClusterEngineOptions
         ArgumentOutOfRangeException.ThrowIfLessThan(CatalogPatience, TimeSpan.Zero);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(CatalogPatience, TimeSpan.FromMinutes(1));
         ArgumentOutOfRangeException.ThrowIfLessThan(ContentCacheBytes, 1 << 20);
+        ArgumentOutOfRangeException.ThrowIfLessThan(UserCacheBytes, 1 << 20);
         ArgumentOutOfRangeException.ThrowIfEqual((int)Roles, (int)SiloRole.None);
     }
 }

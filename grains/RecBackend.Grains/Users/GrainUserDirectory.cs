@@ -7,7 +7,7 @@ using RecBackend.Grains.Storage;
 namespace RecBackend.Grains.Users;
 
 /// <summary>The users of the cluster: one grain each.</summary>
-internal sealed class GrainUserDirectory(IGrainFactory grains, ItemShards shards) : IUserDirectory, IDisposable
+internal sealed class GrainUserDirectory(IGrainFactory grains, ItemShards shards, UserCopies copies) : IUserDirectory, IDisposable
 {
     /// <summary>Of all batches of a silo together: as many as a storage takes in a fraction of the time that a call waits for its answer. What waits for its turn waits before its call, not in it.</summary>
     private const int WritesAtOnce = 64;
@@ -17,8 +17,20 @@ internal sealed class GrainUserDirectory(IGrainFactory grains, ItemShards shards
     public async ValueTask<UserSnapshot> GetAsync(string user, CancellationToken cancellation)
     {
         var grain = Grain(user);
-        var reading = await GrainCall.TryAgainAsync(grain.ReadAsync, cancellation);
-        return reading.ToSnapshot(user);
+        if (copies.Find(user) is { } copy)
+        {
+            var other = await GrainCall.TryAgainAsync(() => grain.ReadIfOtherAsync(UserHolding.Of(copy)), cancellation);
+            return other is null ? copy : Kept(other);
+        }
+
+        return Kept(await GrainCall.TryAgainAsync(grain.ReadAsync, cancellation));
+
+        UserSnapshot Kept(UserReading reading)
+        {
+            var snapshot = reading.ToSnapshot(user);
+            copies.Keep(snapshot);
+            return snapshot;
+        }
     }
 
     public async ValueTask<EventReceipt> AppendAsync(IReadOnlyList<InteractionEvent> events, CancellationToken cancellation)
@@ -63,12 +75,17 @@ internal sealed class GrainUserDirectory(IGrainFactory grains, ItemShards shards
     {
         var grain = Grain(user);
         var (erased, again) = await GrainCall.TryAgainOrSayAsync(grain.EraseAsync, cancellation);
+        copies.Drop(user);
 
         // A try whose answer was lost may be what erased them.
         return erased || again;
     }
 
-    public void CacheEncoding(UserSnapshot user, UserEncoding encoding) => _ = Grain(user.Id).CacheEncodingAsync(user.Life, user.Version, EncodingMessage.Of(encoding));
+    public void CacheEncoding(UserSnapshot user, UserEncoding encoding)
+    {
+        copies.Keep(user with { Encoding = encoding });
+        _ = Grain(user.Id).CacheEncodingAsync(user.Life, user.Version, EncodingMessage.Of(encoding));
+    }
 
     public void Dispose() => _turns.Dispose();
 

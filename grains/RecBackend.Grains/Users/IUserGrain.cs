@@ -11,6 +11,10 @@ public interface IUserGrain : IGrainWithStringKey
     [Alias("Read"), AlwaysInterleave]
     Task<UserReading> ReadAsync();
 
+    /// <summary>The same; null if it is as the caller has it.</summary>
+    [Alias("ReadIfOther"), AlwaysInterleave]
+    Task<UserReading?> ReadIfOtherAsync(UserHolding held);
+
     /// <summary>Applies events of this user, stored with one write; gives what became of each, in order.</summary>
     [Alias("Append"), ResponseTimeout(GrainCall.WriteTime)]
     Task<UserEventOutcome[]> AppendAsync(UserEvent[] events);

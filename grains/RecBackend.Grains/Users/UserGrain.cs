@@ -47,6 +47,8 @@ internal sealed class UserGrain(
 
     public Task<UserReading> ReadAsync() => Task.FromResult(UserReading.Of(_user.Snapshot));
 
+    public Task<UserReading?> ReadIfOtherAsync(UserHolding held) => Task.FromResult(held.IsAllOf(_user.Snapshot) ? null : UserReading.Of(_user.Snapshot));
+
     public async Task<UserEventOutcome[]> AppendAsync(UserEvent[] events)
     {
         var outcomes = new UserEventOutcome[events.Length];

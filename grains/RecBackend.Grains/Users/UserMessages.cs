@@ -35,6 +35,29 @@ public readonly record struct StoredHistoryEntry(
     [property: Id(1), Key(1)] string Action,
     [property: Id(2), Key(2)] long Timestamp);
 
+/// <summary>Which user, at which moment, with which encoding a scoring silo has.</summary>
+/// <param name="Life">See <see cref="UserSnapshot.Life"/>.</param>
+/// <param name="Version">See <see cref="UserSnapshot.Version"/>.</param>
+/// <param name="Encoding">Which encoding, if it has one.</param>
+[GenerateSerializer, Immutable, Alias("RecBackend.UserHolding")]
+public readonly record struct UserHolding([property: Id(0)] Guid Life, [property: Id(1)] long Version, [property: Id(2)] EncodingName? Encoding)
+{
+    internal static UserHolding Of(UserSnapshot user) => new(user.Life, user.Version, EncodingName.Of(user.Encoding));
+
+    /// <summary>Whether <paramref name="user"/> has nothing that this is without.</summary>
+    internal bool IsAllOf(UserSnapshot user) => Life == user.Life && Version == user.Version && (user.Encoding is null || EncodingName.Of(user.Encoding) == Encoding);
+}
+
+/// <summary>What tells encodings of a user apart.</summary>
+/// <param name="Bundle">Version of the bundle that computed it.</param>
+/// <param name="UserVersion">The user's version that it was computed from.</param>
+/// <param name="HistoryRows">Which rows of the history's items; see <see cref="UserEncoding.HistoryRows"/>.</param>
+[GenerateSerializer, Immutable, Alias("RecBackend.EncodingName")]
+public readonly record struct EncodingName([property: Id(0)] string Bundle, [property: Id(1)] long UserVersion, [property: Id(2)] ulong HistoryRows)
+{
+    internal static EncodingName? Of(UserEncoding? encoding) => encoding is null ? null : new EncodingName(encoding.Bundle, encoding.UserVersion, encoding.HistoryRows);
+}
+
 /// <summary>A user as a scoring silo reads it, with the encoding that was last cached.</summary>
 [GenerateSerializer, Immutable, Alias("RecBackend.UserReading")]
 public sealed class UserReading

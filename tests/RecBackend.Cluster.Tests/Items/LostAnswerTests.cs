@@ -30,8 +30,9 @@ public sealed class LostAnswerTests
     public async Task Erasure_whose_answer_was_lost_is_not_answered_by_unknown()
     {
         _lost = 1;
+        using var copies = new UserCopies(1 << 20);
         var grain = Fake.Of<IUserGrain>((_, _) => Answer(_there.Remove("user")));
-        var users = new GrainUserDirectory(Fake.Grains((_, _) => grain), null!);
+        var users = new GrainUserDirectory(Fake.Grains((_, _) => grain), null!, copies);
         Assert.True(await users.EraseAsync("user", default));
         Assert.False(await users.EraseAsync("user", default));
     }

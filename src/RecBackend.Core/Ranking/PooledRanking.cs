@@ -77,6 +77,9 @@ internal sealed class PooledRanking(ConcurrentBag<PooledRanking> pool, TimeProvi
         }
     }
 
+    /// <summary>The user has been asked for, and may be there.</summary>
+    public void MarkUserAsked() => _userRead = EndStage();
+
     /// <summary>The candidates are gathered; makes room for their scores.</summary>
     public void MarkGathered()
     {
@@ -104,7 +107,7 @@ internal sealed class PooledRanking(ConcurrentBag<PooledRanking> pool, TimeProvi
     public void MarkFetched(int[] before) => _fetched = Array.FindAll(before, place => Candidates.Unknown.BinarySearch(place) < 0);
 
     /// <summary>The user is read and encoded.</summary>
-    public void MarkUserRead() => _userRead = EndStage();
+    public void MarkUserRead() => _userRead += EndStage();
 
     /// <summary>The scores are there.</summary>
     /// <param name="ran">How long the run itself took.</param>

@@ -37,7 +37,7 @@ public readonly record struct RankedItem(int Candidate, float Score, bool Cold);
 
 /// <summary>How long the stages of a ranking took, in ticks of the clock that the pipeline was given. The parts add up to <paramref name="Total"/> but for the selection of the best.</summary>
 /// <param name="Wait">Waiting for a thread to run on.</param>
-/// <param name="UserRead">Reading the user and, where needed, encoding it.</param>
+/// <param name="UserRead">Reading the user, as far as that is not done while candidates are looked up, and, where needed, encoding it.</param>
 /// <param name="Gather">Look-up of candidates and copy of rows.</param>
 /// <param name="Run">Waiting for a session and running the ranker.</param>
 /// <param name="Total">All, the selection of the best included.</param>

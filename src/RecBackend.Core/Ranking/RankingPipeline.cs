@@ -9,7 +9,7 @@ using RecBackend.Core.Users;
 namespace RecBackend.Core.Ranking;
 
 /// <summary>
-/// The one way in which a request becomes a ranking: gather the candidates' rows, read the user once, run the model, take the best.
+/// The one way in which a request becomes a ranking: ask for the user, gather the candidates' rows meanwhile, run the model, take the best.
 /// Where the model cannot answer, the fallback does, by the candidates' smoothed click rates.
 /// </summary>
 public sealed class RankingPipeline : IRanker
@@ -60,16 +60,9 @@ public sealed class RankingPipeline : IRanker
         {
             var time = request.Timestamp ?? _clock.GetUtcNow().ToUnixTimeMilliseconds();
             ranking.Begin(lease.Serving?.Layout, request.Waited);
-            lease.Catalog.Gather(request.Candidates, time, ranking.Candidates);
-            if (_missing is not null && !ranking.Candidates.Unknown.IsEmpty)
-            {
-                await BringMissingAsync(_missing, lease, request, time, ranking, cancellation);
-            }
 
-            ranking.MarkGathered();
-
-            // The rows come first: whatever stops the model from answering, the fallback has what it needs.
-            var reason = await TryScoreAsync(lease.Serving, request, time, ranking, cancellation);
+            // A user who is elsewhere comes while the rows are gathered.
+            var reason = await GatherAndScoreAsync(lease, AskForUserAsync(lease.Serving, request, cancellation), request, time, ranking, cancellation);
             ranking.TakeBest(request.Limit, reason);
             return ranking;
         }
@@ -78,6 +71,24 @@ public sealed class RankingPipeline : IRanker
             ranking.Dispose();
             throw;
         }
+    }
+
+    /// <returns>None, or why there are no scores.</returns>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<FallbackReason> GatherAndScoreAsync(
+        ModelLease lease, ValueTask<UserSnapshot> user, RankRequest request, long time, PooledRanking ranking, CancellationToken cancellation)
+    {
+        ranking.MarkUserAsked();
+        lease.Catalog.Gather(request.Candidates, time, ranking.Candidates);
+        if (_missing is not null && !ranking.Candidates.Unknown.IsEmpty)
+        {
+            await BringMissingAsync(_missing, lease, request, time, ranking, cancellation);
+        }
+
+        ranking.MarkGathered();
+
+        // The rows come first: whatever stops the model from answering, the fallback has what it needs.
+        return await TryScoreAsync(lease.Serving, user, request, time, ranking, cancellation);
     }
 
     /// <summary>Candidates without a row may be items that this host was not told of.</summary>
@@ -103,10 +114,16 @@ public sealed class RankingPipeline : IRanker
     }
 
     /// <summary>Scores the gathered candidates.</summary>
+    /// <param name="serving">The model, if there is one.</param>
+    /// <param name="reading">The user, who has been asked for.</param>
+    /// <param name="request">The request.</param>
+    /// <param name="time">Unix milliseconds that features refer to.</param>
+    /// <param name="ranking">Has the rows, and takes the scores.</param>
+    /// <param name="cancellation">Gives up.</param>
     /// <returns>None, or why there are no scores.</returns>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<FallbackReason> TryScoreAsync(
-        ServingModel? serving, RankRequest request, long time, PooledRanking ranking, CancellationToken cancellation)
+        ServingModel? serving, ValueTask<UserSnapshot> reading, RankRequest request, long time, PooledRanking ranking, CancellationToken cancellation)
     {
         if (serving is null)
         {
@@ -125,7 +142,7 @@ public sealed class RankingPipeline : IRanker
 
         try
         {
-            var user = await OnLaneAsync(ReadUserAsync(request.User, request.Deadline, cancellation), request.Deadline, ranking, cancellation);
+            var user = await OnLaneAsync(InTimeAsync(reading, request.Deadline, cancellation), request.Deadline, ranking, cancellation);
             if (request.Deadline.HasPassed(_clock))
             {
                 return FallbackReason.DeadlineExceeded;
@@ -165,12 +182,27 @@ public sealed class RankingPipeline : IRanker
         return result;
     }
 
-    /// <summary>The user, from memory at once; from a store that is slow no later than the deadline.</summary>
-    private ValueTask<UserSnapshot> ReadUserAsync(string id, Deadline deadline, CancellationToken cancellation)
+    /// <summary>The user, unless nobody will want to know. What fails, fails when it is awaited: without the user there is still a ranking.</summary>
+    private ValueTask<UserSnapshot> AskForUserAsync(ServingModel? serving, RankRequest request, CancellationToken cancellation)
     {
-        var reading = _users.GetAsync(id, cancellation);
-        return reading.IsCompleted ? reading : new(WaitAsync(reading.AsTask(), deadline, cancellation));
+        if (serving is null || request.Deadline.HasPassed(_clock))
+        {
+            return default;
+        }
+
+        try
+        {
+            return _users.GetAsync(request.User, cancellation);
+        }
+        catch (StorageException e)
+        {
+            return ValueTask.FromException<UserSnapshot>(e);
+        }
     }
+
+    /// <summary>The user, from memory at once; from a store that is slow no later than the deadline.</summary>
+    private ValueTask<UserSnapshot> InTimeAsync(ValueTask<UserSnapshot> reading, Deadline deadline, CancellationToken cancellation) =>
+        reading.IsCompleted ? reading : new(WaitAsync(reading.AsTask(), deadline, cancellation));
 
     private async Task<UserSnapshot> WaitAsync(Task<UserSnapshot> reading, Deadline deadline, CancellationToken cancellation)
     {

@@ -328,6 +328,22 @@ public sealed class RankingPipelineTests : IAsyncDisposable
     }
 
     [Fact]
+    public async Task User_who_comes_while_rows_are_gathered_is_not_waited_for()
+    {
+        await StartAsync(("a", 1));
+        using var lanes = new RankLanes(1, new RankingDemand(), TimeProvider.System);
+        var user = new TaskCompletionSource();
+        _engine.UserGate = user.Task;
+        string? scoredOn = null;
+        _model.OnScore = (_, _, _) => scoredOn = Thread.CurrentThread.Name;
+        var ranking = RankAsync(new(_models, _engine, _clock, new MissingThenTold(user), lanes), new RankRequest(), "a", "nobody knows it");
+
+        Assert.True(ranking.IsCompleted);
+        (await ranking).Dispose();
+        Assert.Equal(Thread.CurrentThread.Name, scoredOn);
+    }
+
+    [Fact]
     public async Task Waiting_for_a_thread_is_a_stage_of_its_own()
     {
         await StartAsync(("a", 1));
@@ -544,6 +560,16 @@ public sealed class RankingPipelineTests : IAsyncDisposable
         for (var i = 0; i < clicks; i++)
         {
             await _engine.AppendAsync([new($"{item} click {i}", "click", "other", item, at, null)], CancellationToken.None);
+        }
+    }
+
+    /// <summary>Has no item, but lets the user come while it looks.</summary>
+    private sealed class MissingThenTold(TaskCompletionSource user) : IMissingItems
+    {
+        public ValueTask<bool> BringAsync(IReadOnlyList<string> ids, CancellationToken cancellation)
+        {
+            user.SetResult();
+            return new(false);
         }
     }
 

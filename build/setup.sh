@@ -49,18 +49,14 @@ restore_hash() {
 }
 
 setup_verb() {
-  local gpu=false
   while [[ $# -gt 0 ]]; do
     case $1 in
-      --gpu) gpu=true ;;
       --help | -h)
         cat <<'TEXT'
-rec setup [--gpu]
+rec setup
 
 Restores the solution's packages. Packages that the NuGet source lacks are made locally, in
 ${XDG_CACHE_HOME:-~/.cache}/recbackend/packages: ONNX Runtime from npm, System.IO.Hashing from the .NET SDK.
-
-  --gpu   also ONNX Runtime with the CUDA provider, for builds with -p:Gpu=true
 TEXT
         return
         ;;
@@ -70,7 +66,6 @@ TEXT
   done
   local start=$EPOCHREALTIME
   setup
-  if $gpu; then setup_gpu; fi
   rm -f "$stamps/image-libraries-missing" # asked for by name: try again
   install_image_libraries
   say "set up, $(solution), in $(seconds_since "$start") s"
@@ -153,44 +148,37 @@ drop_outdated_packages() {
   recipe=$(hash_of build/packages)
   [[ -f $packages/recipe && $(<"$packages/recipe") == "$recipe" ]] && return
   rm -f "$packages"/*.nupkg
-  rm -rf "$unpacked/microsoft.ml.onnxruntime/1.29.0" "$unpacked/microsoft.ml.onnxruntime.gpu/1.29.0" "$unpacked/system.io.hashing/10.0.0"
+  rm -rf "$unpacked/microsoft.ml.onnxruntime/1.29.0" "$unpacked/system.io.hashing/10.0.0"
 }
 
 make_hashing() { make_package System.IO.Hashing.10.0.0 hashing.csproj; }
 
 make_onnxruntime() { make_package Microsoft.ML.OnnxRuntime.1.29.0 onnxruntime.csproj com.github.asus4.onnxruntime; }
 
-setup_gpu() {
-  make_package Microsoft.ML.OnnxRuntime.Gpu.1.29.0 onnxruntime.csproj com.github.asus4.onnxruntime com.github.asus4.onnxruntime.linux-x64-gpu
-}
-
-# make_package ID.VERSION PROJECT NPM_PACKAGE...
+# make_package ID.VERSION PROJECT [NPM_PACKAGE]
 make_package() {
-  local package=$1 project=$2 npm_package work
-  shift 2
+  local package=$1 project=$2 npm_package=${3-} work
   [[ -f $packages/$package.nupkg ]] && return
   work=$(mktemp -d "${TMPDIR:-/tmp}/recbackend-package.XXXXXX")
   mkdir -p "$work/out"
-  for npm_package in "$@"; do
+  if [[ -n $npm_package ]]; then
     command -v npm >/dev/null || die "making $package needs npm (Node.js)"
     step "fetching $npm_package 0.4.9 from npm" fetch_npm "$npm_package" "$work/npm" || die "could not fetch $npm_package"
-  done
+  fi
   step "making the NuGet package $package" dotnet pack "$root/build/packages/$project" -c Release -nologo -v q \
-    -p:Work="$work" -p:Gpu=$([[ $package == *.Gpu.* ]] && echo true || echo false) -o "$work/out" || die "could not make $package"
+    -p:Work="$work" -o "$work/out" || die "could not make $package"
   mkdir -p "$packages"
   mv "$work/out/$package.nupkg" "$packages/"
   hash_of build/packages >"$packages/recipe"
   rm -rf "$work"
 }
 
-# fetch_npm PACKAGE FOLDER: unpacks the package's sources and Linux libraries to FOLDER/onnxruntime or FOLDER/onnxruntime-gpu.
+# fetch_npm PACKAGE FOLDER: unpacks the package's sources and Linux libraries to FOLDER/onnxruntime.
 fetch_npm() {
-  local name=onnxruntime archive
-  [[ $1 == *-gpu ]] && name=onnxruntime-gpu
-  mkdir -p "$2/$name"
+  local archive
+  mkdir -p "$2/onnxruntime"
   archive=$(cd "$2" && npm pack --silent "$1@0.4.9")
-  tar xzf "$2/$archive" -C "$2/$name" --strip-components=1 --wildcards 'package/Runtime/*' 'package/Plugins/Linux/*' 'package/LICENSE' 'package/ThirdPartyNotices*' ||
-    tar xzf "$2/$archive" -C "$2/$name" --strip-components=1 --wildcards 'package/Plugins/Linux/*'
+  tar xzf "$2/$archive" -C "$2/onnxruntime" --strip-components=1 --wildcards 'package/Runtime/*' 'package/Plugins/Linux/*' 'package/LICENSE' 'package/ThirdPartyNotices*'
   rm "$2/$archive"
 }
 

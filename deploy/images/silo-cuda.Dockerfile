@@ -3,8 +3,8 @@
 
 ARG BASE=ubuntu:26.04
 
-# CUDA and cuDNN of the major versions that ONNX Runtime's package was built with, or the silo does not start and names what it lacks.
-ARG CUDA=nvidia/cuda:12.9.1-cudnn-runtime-ubuntu24.04
+# CUDA and cuDNN of the major versions that ONNX Runtime's package was built with (Directory.Packages.props), or the silo does not start and names what it lacks.
+ARG CUDA=nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04
 
 FROM ${BASE} AS build
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates dotnet-sdk-10.0 && rm -rf /var/lib/apt/lists/*

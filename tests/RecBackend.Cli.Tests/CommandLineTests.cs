@@ -54,7 +54,7 @@ public class CommandLineTests
     }
 
     [Theory]
-    [InlineData("setup", "--gpu")]
+    [InlineData("setup", "ONNX Runtime from npm")]
     [InlineData("test", "N passed, N failed, N skipped")]
     [InlineData("train", "--data DIR")]
     public async Task Verb_of_the_script_prints_its_help(string verb, string what)

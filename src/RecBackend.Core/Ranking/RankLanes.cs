@@ -16,6 +16,9 @@ public sealed class RankLanes : IDisposable
     private readonly object _lock = new();
     private readonly Queue<Waiter> _waiting = new();
     private readonly Queue<Waiter> _begun = new();
+
+    // The one that rests since last is the first to work again: its session and buffers are still near its processor.
+    private readonly Stack<Lane> _resting = new();
     private readonly RankingDemand _demand;
     private readonly TimeProvider _clock;
     private readonly int _count;
@@ -34,7 +37,7 @@ public sealed class RankLanes : IDisposable
         (_count, _demand, _clock) = (count, demand, clock);
         for (var lane = 0; lane < count; lane++)
         {
-            new Thread(Work) { IsBackground = true, Name = $"rank {lane}" }.UnsafeStart();
+            new Thread(() => Work(new Lane())) { IsBackground = true, Name = $"rank {lane}" }.UnsafeStart();
         }
     }
 
@@ -66,32 +69,49 @@ public sealed class RankLanes : IDisposable
         lock (_lock)
         {
             _ended = true;
-            Monitor.PulseAll(_lock);
             _timer?.Dispose();
+            while (_resting.TryPop(out var lane))
+            {
+                lane.Wake();
+            }
         }
     }
 
     private void Add(Queue<Waiter> queue, Waiter waiter)
     {
+        Lane? resting;
         lock (_lock)
         {
-            if (!_ended)
+            if (_ended)
+            {
+                resting = null;
+            }
+            else
             {
                 queue.Enqueue(waiter);
                 _demand.Add(1);
-                Monitor.Pulse(_lock);
                 KeepTime();
-                return;
+                if (!_resting.TryPop(out resting))
+                {
+                    return;
+                }
             }
         }
 
-        waiter.Continue();
+        if (resting is null)
+        {
+            waiter.Continue();
+        }
+        else
+        {
+            resting.Wake();
+        }
     }
 
-    private void Work()
+    private void Work(Lane lane)
     {
         TimeSpan? ran = null;
-        while (Next(ran) is { } next)
+        while (Next(lane, ran) is { } next)
         {
             var begun = _clock.GetTimestamp();
             next();
@@ -100,31 +120,37 @@ public sealed class RankLanes : IDisposable
     }
 
     /// <summary>Ends a ranking, unless it is the first, and waits for another; null at the end.</summary>
-    private Action? Next(TimeSpan? ran)
+    private Action? Next(Lane lane, TimeSpan? ran)
     {
-        lock (_lock)
+        while (true)
         {
-            if (ran is { } time)
+            lock (_lock)
             {
-                _running--;
-                _meanSeconds += (time.TotalSeconds - _meanSeconds) / 16;
-            }
+                if (ran is { } time)
+                {
+                    _running--;
+                    _meanSeconds += (time.TotalSeconds - _meanSeconds) / 16;
+                    ran = null;
+                }
 
-            Waiter waiter;
-            while (!_begun.TryDequeue(out waiter) && !_waiting.TryDequeue(out waiter))
-            {
+                if (_begun.TryDequeue(out var waiter) || _waiting.TryDequeue(out waiter))
+                {
+                    _running++;
+                    _demand.Add(-1);
+                    KeepTime();
+                    return waiter.Continue;
+                }
+
                 if (_ended)
                 {
                     return null;
                 }
 
-                Monitor.Wait(_lock);
+                _resting.Push(lane);
             }
 
-            _running++;
-            _demand.Add(-1);
-            KeepTime();
-            return waiter.Continue;
+            // Another lane may take what it is woken for; then it rests again.
+            lane.Rest();
         }
     }
 
@@ -203,6 +229,35 @@ public sealed class RankLanes : IDisposable
 
         /// <inheritdoc/>
         public void UnsafeOnCompleted(Action continuation) => _lanes.Add(_queue, new(continuation, _deadline, _cancellation));
+    }
+
+    /// <summary>A thread, when it has nothing to do.</summary>
+    private sealed class Lane
+    {
+        private readonly object _lock = new();
+        private bool _woken;
+
+        public void Rest()
+        {
+            lock (_lock)
+            {
+                while (!_woken)
+                {
+                    Monitor.Wait(_lock);
+                }
+
+                _woken = false;
+            }
+        }
+
+        public void Wake()
+        {
+            lock (_lock)
+            {
+                _woken = true;
+                Monitor.Pulse(_lock);
+            }
+        }
     }
 
     internal readonly record struct Waiter(Action Continue, Deadline Deadline, CancellationToken Cancellation);

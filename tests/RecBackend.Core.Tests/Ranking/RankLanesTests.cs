@@ -59,6 +59,24 @@ public sealed class RankLanesTests : IDisposable
     }
 
     [Fact]
+    public async Task Lane_that_rests_since_last_is_the_first_to_work_again()
+    {
+        using var lanes = new RankLanes(8, new RankingDemand(), TimeProvider.System);
+        var threads = new List<string?>();
+        for (var i = 0; i < 40; i++)
+        {
+            await lanes.TakeTurn(Deadline.None);
+            threads.Add(Thread.CurrentThread.Name);
+
+            // The test goes on on the lane itself, and leaves it so that it rests.
+            await Task.Delay(5);
+        }
+
+        // In turn they would be five each.
+        Assert.InRange(threads.CountBy(name => name).Max(lane => lane.Value), 20, 40);
+    }
+
+    [Fact]
     public async Task Ranking_that_had_a_turn_comes_before_those_that_have_not_begun()
     {
         var held = await HoldAllAsync();

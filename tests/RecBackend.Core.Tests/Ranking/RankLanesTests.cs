@@ -62,11 +62,11 @@ public sealed class RankLanesTests : IDisposable
     public async Task Lane_that_rests_since_last_is_the_first_to_work_again()
     {
         using var lanes = new RankLanes(8, new RankingDemand(), TimeProvider.System);
-        var threads = new List<string?>();
+        var threads = new List<string>();
         for (var i = 0; i < 40; i++)
         {
             await lanes.TakeTurn(Deadline.None);
-            threads.Add(Thread.CurrentThread.Name);
+            threads.Add(Thread.CurrentThread.Name!);
 
             // The test goes on on the lane itself, and leaves it so that it rests.
             await Task.Delay(5);
